@@ -1,0 +1,10 @@
+"""Crystal discovery by symmetry: templates, their generator, and the screening of what is made of them.
+
+A *template* is a crystal without its elements: a space group, one Wyckoff letter with its free coordinates
+per site of the asymmetric unit, and lattice parameters. A *candidate* is a template with an element on
+every site. Modules read in the order of the pipeline; see docs/ARCHITECTURE.md.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("cgwgan-core")
