@@ -137,14 +137,14 @@ RANKED = pa.schema(
         _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
-        _field("known_match", STR, "material_id of the known phase it matches; null where there is none"),
+        _field("known_match", STR, "known phase that it is, and that is hence not relaxed; null: goes on"),
     ]
 )
 RANK_REFUSED = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
         _field("reason", STR, "why it is not on the shortlist"),
-        _field("match", STR, "the known phase or better candidate that it repeats, where there is one"),
+        _field("match", STR, "better candidate that it repeats, or known phase that a better candidate is"),
     ]
 )
 
@@ -194,6 +194,9 @@ PHONONS = pa.schema(
         _field("band_breaks", pa.list_(I32), "index of the first q-point of each segment of the path"),
         _field("band_ticks", pa.list_(F64), "band path: distance of each labelled point", "1/Å"),
         _field("band_labels", pa.list_(STR), "band path: its labels"),
+        *_RELAXED_CELL,
+        _field("spacegroup", I16, "International Tables number of this cell, relaxed to the phonons' fmax"),
+        _field("energy_per_atom", F64, "of this cell, by the potential, uncorrected", "eV/atom"),
         _field("status", STR, "ok, or why there are no phonons"),
     ]
 )
@@ -295,7 +298,9 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         temporary = self._replacing.__enter__()
-        self._writer = pq.ParquetWriter(temporary, self.schema.with_metadata(self._metadata), compression="zstd")
+        self._writer = pq.ParquetWriter(
+            temporary, self.schema.with_metadata(self._metadata), compression="zstd"
+        )
         return self
 
     def write(self, rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table) -> None:
@@ -341,6 +346,12 @@ def read_batches(
             yield pa.Table.from_batches([batch])
 
 
+def shard_of(table: pa.Table, shard: int, shards: int) -> pa.Table:
+    """The consecutive rows that one of ``shards`` equal parts of a table holds; part 0 is the first."""
+    start, stop = (table.num_rows * i // shards for i in (shard, shard + 1))
+    return table.slice(start, stop - start)
+
+
 def count(path: str | Path) -> int:
     """Number of rows, from the file's footer."""
     return pq.read_metadata(path).num_rows
@@ -352,6 +363,8 @@ def _check(path: str | Path, schema: pa.Schema) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its rule") from None
+        raise InputError(
+            f"{path}: not a readable Parquet file ({error}); delete it and rerun its rule"
+        ) from None
     if missing := [name for name in schema.names if name not in found.names]:
         raise InputError(f"{path}: lacks the columns {', '.join(missing)}; delete it and rerun its rule")

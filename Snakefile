@@ -1,0 +1,53 @@
+"""From a crystal database to novel, dynamically stable crystals of a chosen chemistry, ready for DFT.
+
+    snakemake --cores 2                                     everything, on the embedded default
+    snakemake --cores 2 --configfile configs/paper.yaml     at the paper's scale
+    snakemake --cores 2 results/templates.parquet           one table, and what it needs
+"""
+
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from cgwgan_core.codedigest import code_digest
+from cgwgan_core.config import problems
+
+min_version("9.0")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+if found := problems(config, Path(workflow.basedir) / "schemas" / "config.schema.yaml"):
+    raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
+
+
+wildcard_constraints:
+    shard=r"\d+",
+
+
+localrules:
+    all,
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/model.smk"
+include: "rules/templates.smk"
+include: "rules/candidates.smk"
+include: "rules/screening.smk"
+include: "rules/relaxation.smk"
+include: "rules/phonons.smk"
+include: "rules/dft.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        "results/stable.parquet",
+        "results/stable.db",
+        "results/dft.parquet",

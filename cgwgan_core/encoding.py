@@ -1,0 +1,393 @@
+"""Templates as tensors and back: what the critic sees, and how the generator makes the same.
+
+A template becomes a pair (:class:`Encoded`): one vector for the crystal as a whole (the *global site encoder*:
+space group and lattice) and one vector per site of the asymmetric unit (the *local site encoder*: Wyckoff
+letter and free coordinates). Real and generated templates take exactly the same form.
+
+An encoder is a class with the methods of :class:`Encoder`, entered in :data:`ENCODERS` under the name that the
+configuration uses. It brings its own output layer for the generator (:meth:`Encoder.head`), because only the
+representation knows which of its parts are choices, which are continuous, and what symmetry forbids.
+
+:class:`Categorical` is the default. Nothing it can generate violates its space group: letters are drawn among
+those the drawn group offers, a position without free parameters is occupied once, dependent coordinates and
+cell parameters are not generated but follow.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .crystal import Templates
+from .errors import InputError
+from .spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, REPRESENTATIVE, constrain_cell
+
+NO_SITE = N_LETTERS
+"""Class of an empty slot, after the 27 letters."""
+N_CLASSES = N_LETTERS + 1
+MARGIN = 0.05
+"""Share by which the scaled range exceeds the data's: tanh reaches every real value, and a little beyond."""
+
+
+class Encoded(NamedTuple):
+    """Templates as the networks see them, float32."""
+
+    whole: Tensor
+    """The crystal as a whole, (B, G)."""
+    sites: Tensor
+    """The sites of the asymmetric unit, (B, K, S)."""
+
+
+class Encoder(Protocol):
+    """What a representation of templates provides."""
+
+    n_whole: int
+    """G, length of the vector of the whole crystal."""
+    n_slots: int
+    """K, the most sites a template has."""
+    n_site: int
+    """S, length of the vector of one site."""
+
+    @classmethod
+    def fit(cls, templates: Templates) -> "Encoder":
+        """Learn what there is to represent (groups, numbers of sites, ranges) from the training data."""
+
+    def covers(self, templates: Templates) -> NDArray[np.bool_]:
+        """Which templates can be encoded without loss, (N,)."""
+
+    def encode(self, templates: Templates) -> Encoded:
+        """Templates as tensors; those that are not covered raise :class:`ValueError`."""
+
+    def decode(self, encoded: Encoded) -> Templates:
+        """The inverse of :meth:`encode`; also takes whatever the head generates."""
+
+    def head(self, width: int) -> "Head":
+        """A new output layer for a generator whose last hidden layer has ``width`` units."""
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`from_state` needs, as plain lists and numbers."""
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Encoder":
+        """The encoder again, from a checkpoint."""
+
+
+class Head(nn.Module):
+    """Output layer of a generator."""
+
+    n_noise: int
+    """How many uniform random numbers one template's choices take."""
+
+    def forward(self, hidden: Tensor, noise: Tensor, temperature: float = 1.0) -> Encoded:
+        """Generate templates.
+
+        :param hidden: last hidden layer, (B, width).
+        :param noise: uniform in (0, 1), (B, n_noise).
+        :param temperature: of the choices; 1 as trained, above 1 bolder, towards 0 always the likeliest.
+        """
+        raise NotImplementedError
+
+
+# ------------------------------------------------------------------------------------------- the lattice
+
+# A lattice of any system is described by the same six numbers. Unlike a, b, c they separate size from shape;
+# unlike alpha, beta, gamma any three angles alpha*, beta, gamma between 0 and 180° enclose a volume
+# (International Tables B, 1.1: cos alpha* = (cos beta cos gamma - cos alpha) / (sin beta sin gamma)).
+CELL_TERMS = ("log volume per atom", "log b/a", "log c/a", "alpha*", "beta", "gamma")
+
+
+def cell_terms(cell: NDArray[np.float64], n_atoms: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The six numbers of :data:`CELL_TERMS`, (N, 6); volume in Å³, angles in degrees.
+
+    :param cell: a, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell, (N, 6).
+    :param n_atoms: atoms in the conventional cell, (N,).
+    """
+    a, b, c = cell[:, :3].T
+    (ca, cb, cg), (_, sb, sg) = np.cos(np.radians(cell[:, 3:])).T, np.sin(np.radians(cell[:, 3:])).T
+    star = np.arccos(np.clip((cb * cg - ca) / (sb * sg), -1, 1))
+    volume = a * b * c * sb * sg * np.sin(star)
+    terms = [np.log(volume / n_atoms), np.log(b / a), np.log(c / a), np.degrees(star), cell[:, 4], cell[:, 5]]
+    return np.stack(terms, axis=1)
+
+
+def cell_from_terms(
+    spacegroup: NDArray[np.integer], terms: NDArray[np.float64], n_atoms: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """The inverse of :func:`cell_terms`; terms that the crystal system fixes are ignored.
+
+    :param spacegroup: numbers, (N,).
+    :param terms: as :func:`cell_terms` gives them, (N, 6).
+    :param n_atoms: atoms in the conventional cell, (N,).
+    :returns: a, b, c (Å), alpha, beta, gamma (degrees), (N, 6).
+    """
+    free = CELL_FREE[spacegroup]
+    ratios = np.exp(np.where(free[:, 1:3], terms[:, 1:3], 0.0))
+    star, beta, gamma = np.radians(np.clip(terms[:, 3:], 1, 179)).T
+    alpha = np.arccos(np.cos(beta) * np.cos(gamma) - np.sin(beta) * np.sin(gamma) * np.cos(star))
+    lengths = np.column_stack([np.ones(len(terms)), ratios])
+    shape = constrain_cell(spacegroup, np.column_stack([lengths, np.degrees([alpha, beta, gamma]).T]))
+    # the volume of the shape with a = 1 gives a
+    unit = np.exp(cell_terms(shape, np.ones(len(terms)))[:, 0])
+    shape[:, :3] *= np.cbrt(np.exp(terms[:, 0]) * n_atoms / unit)[:, None]
+    return shape
+
+
+# ------------------------------------------------------------------------------------------- the default
+
+
+class Categorical:
+    """One-hot space group and letters, periodic free coordinates, size and shape of the cell.
+
+    The whole crystal, G = groups + 6: the space group, one-hot over the groups of the training data; the six
+    :data:`CELL_TERMS`, scaled, zero where the crystal system fixes them. A term t becomes
+    asinh((t - centre) / spread), which keeps the bulk of the data apart in spite of the few crystals of very
+    low density, and then linearly [-1, 1] over the data's whole range (and 5 % more).
+
+    A site, S = 28 + 6 + 1: the letter or "no site", one-hot; sine and cosine of 2πx for each coordinate, zero
+    where it is not free; log2 of the multiplicity over 8, which follows from group and letter and tells the
+    critic how many atoms the site stands for.
+    """
+
+    def __init__(
+        self,
+        groups: list[int],
+        min_sites: int,
+        max_sites: int,
+        centre: list[float],
+        spread: list[float],
+        low: list[float],
+        high: list[float],
+    ) -> None:
+        """
+        :param groups: space groups that can be represented, ascending.
+        :param min_sites: fewest sites of a template.
+        :param max_sites: most sites of a template.
+        :param centre: of each of the :data:`CELL_TERMS` (6).
+        :param spread: of each term about its centre (6).
+        :param low: of the range of each asinh((t - centre) / spread) (6).
+        :param high: of the same range (6).
+        """
+        self.groups = np.array(groups)
+        self.min_sites, self.n_slots = min_sites, max_sites
+        self.centre, self.spread = np.array(centre, dtype=np.float64), np.array(spread, dtype=np.float64)
+        self.low, self.high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+        self.n_whole = len(groups) + len(CELL_TERMS)
+        # what follows from (group, letter): which coordinates are free, and the multiplicity
+        offered = MULTIPLICITY[self.groups] > 0
+        traits = np.zeros((len(groups), N_CLASSES, 4), dtype=np.float32)
+        traits[:, :N_LETTERS, :3] = FREE[self.groups]
+        traits[:, :N_LETTERS, 3] = np.log2(np.maximum(MULTIPLICITY[self.groups], 1)) / 8
+        self.traits = torch.from_numpy(traits)
+        """(groups, 28, 4): freedom of x, y, z and scaled multiplicity."""
+        self.offered = torch.from_numpy(offered)
+        """(groups, 27): letters the group has."""
+        self.single = torch.from_numpy(offered & ~FREE[self.groups].any(-1))
+        """(groups, 27): letters that only one site can occupy, having no free parameter."""
+        self.cell_free = torch.from_numpy(CELL_FREE[self.groups].astype(np.float32))
+        """(groups, 6): the volume is always free, and a term is free where its cell parameter is."""
+        self.n_site = N_CLASSES + 6 + 1
+
+    @classmethod
+    def fit(cls, templates: Templates) -> "Categorical":
+        """Groups, numbers of sites and ranges of the training data.
+
+        :raises InputError: if there are no templates.
+        """
+        if len(templates) == 0:
+            raise InputError("no templates to fit the encoder to; widen the block `training` of the configuration")
+        terms = cell_terms(templates.cell, templates.n_atoms)
+        free = CELL_FREE[templates.spacegroup]
+        # quartiles of the templates where the term is free; one that never is still gets a range
+        quartiles = np.stack(
+            [
+                np.percentile(terms[free[:, i], i], [25, 50, 75]) if free[:, i].any() else np.zeros(3)
+                for i in range(len(CELL_TERMS))
+            ]
+        )
+        centre = quartiles[:, 1]
+        spread = np.maximum((quartiles[:, 2] - quartiles[:, 0]) / 2, [0.05, 0.05, 0.05, 1, 1, 1])
+        bent = np.where(free, np.arcsinh((terms - centre) / spread), 0.0)
+        middle, half = (bent.max(0) + bent.min(0)) / 2, (bent.max(0) - bent.min(0)) / 2
+        half = np.maximum(half * (1 + MARGIN), 0.1)
+        groups = np.unique(templates.spacegroup).tolist()
+        sites = templates.n_sites
+        ranges = (x.tolist() for x in (centre, spread, middle - half, middle + half))
+        return cls(groups, int(sites.min()), int(sites.max()), *ranges)
+
+    def scale(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cell terms to [-1, 1], (N, 6)."""
+        bent = np.arcsinh((terms - self.centre) / self.spread)
+        return 2 * (bent - self.low) / (self.high - self.low) - 1
+
+    def unscale(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of :meth:`scale`."""
+        bent = (scaled + 1) / 2 * (self.high - self.low) + self.low
+        return self.centre + self.spread * np.sinh(bent)
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Encoder`."""
+        return {
+            "groups": self.groups.tolist(),
+            "min_sites": self.min_sites,
+            "max_sites": self.n_slots,
+            "centre": self.centre.tolist(),
+            "spread": self.spread.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Categorical":
+        """See :class:`Encoder`."""
+        return cls(**state)
+
+    def covers(self, templates: Templates) -> NDArray[np.bool_]:
+        """See :class:`Encoder`: known group, allowed number of sites, and cell terms within the ranges."""
+        scaled = self.scale(cell_terms(templates.cell, templates.n_atoms))
+        inside = (np.abs(scaled) <= 1) | ~CELL_FREE[templates.spacegroup]
+        sites = templates.n_sites
+        return (
+            np.isin(templates.spacegroup, self.groups)
+            & (self.min_sites <= sites)
+            & (sites <= self.n_slots)
+            & inside.all(axis=1)
+        )
+
+    def encode(self, templates: Templates) -> Encoded:
+        """See :class:`Encoder`."""
+        if not (covered := self.covers(templates)).all():
+            raise ValueError(f"{(~covered).sum()} templates lie outside of what this encoder represents")
+        group = torch.from_numpy(np.searchsorted(self.groups, templates.spacegroup))
+        letters = np.full((len(templates), self.n_slots), NO_SITE)
+        coords = np.zeros((len(templates), self.n_slots, 3))
+        width = min(self.n_slots, templates.letters.shape[1])
+        letters[:, :width] = np.where(templates.letters < 0, NO_SITE, templates.letters)[:, :width]
+        coords[:, :width] = templates.coords[:, :width]
+        scaled = self.scale(cell_terms(templates.cell, templates.n_atoms))
+        angle = 2 * np.pi * coords
+        circle = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+        return self.assemble(
+            functional.one_hot(group, len(self.groups)).float(),
+            torch.from_numpy(scaled).float(),
+            functional.one_hot(torch.from_numpy(letters).long(), N_CLASSES).float(),
+            torch.from_numpy(circle).float(),
+        )
+
+    def assemble(self, group: Tensor, terms: Tensor, letters: Tensor, circle: Tensor) -> Encoded:
+        """Join the parts, with zeros for all that symmetry fixes; for real and generated templates alike.
+
+        :param group: one-hot, (B, groups).
+        :param terms: scaled cell terms, (B, 6).
+        :param letters: one-hot, (B, K, 28).
+        :param circle: sine and cosine of 2πx, 2πy, 2πz, (B, K, 3, 2).
+        """
+        traits = self.traits.to(group.device)
+        # contracted one after the other, so that gradients reach both choices
+        by_letter = (group @ traits.flatten(1)).view(-1, *traits.shape[1:])
+        trait = letters @ by_letter
+        free, multiplicity = trait[..., :3], trait[..., 3:]
+        whole = torch.cat([group, terms * (group @ self.cell_free.to(group.device))], dim=1)
+        return Encoded(whole, torch.cat([letters, (circle * free[..., None]).flatten(2), multiplicity], dim=2))
+
+    def decode(self, encoded: Encoded) -> Templates:
+        """See :class:`Encoder`. Coordinates are on the representatives; sites keep the order they have."""
+        whole, sites = (part.detach().cpu().double().numpy() for part in encoded)
+        n = len(self.groups)
+        spacegroup = self.groups[whole[:, :n].argmax(1)].astype(np.int16)
+        letters = sites[..., :N_CLASSES].argmax(2)
+        letters = np.where(letters == NO_SITE, -1, letters).astype(np.int8)
+        circle = sites[..., N_CLASSES : N_CLASSES + 6].reshape(*letters.shape, 3, 2)
+        free = np.arctan2(circle[..., 0], circle[..., 1]) / (2 * np.pi)
+        maps = REPRESENTATIVE[spacegroup[:, None], letters]
+        coords = np.mod(np.einsum("nkij,nkj->nki", maps[..., :3], free) + maps[..., 3], 1.0)
+        coords[(coords > 1 - 1e-9) | (letters < 0)[..., None]] = 0.0
+        multiplicity = np.where(letters >= 0, MULTIPLICITY[spacegroup[:, None], letters], 0)
+        cell = cell_from_terms(spacegroup, self.unscale(whole[:, n:]), multiplicity.sum(1))
+        return Templates(spacegroup, cell, letters, coords)
+
+    def head(self, width: int) -> "CategoricalHead":
+        """See :class:`Encoder`."""
+        return CategoricalHead(self, width)
+
+
+class CategoricalHead(Head):
+    """Draws the space group, then a letter per site, then cell and coordinates, each given what came before.
+
+    Choices are straight-through Gumbel-softmax samples (Jang et al., arXiv:1611.01144): exactly one-hot
+    forwards, the gradient of the softmax backwards. Letters that the group does not offer have probability
+    zero; letters ascend (the canonical order of sites), and one without free parameters cannot repeat. The
+    general position comes last and always has free parameters, hence some letter always remains. "No site" is
+    open to the slots beyond the fewest sites of the training data, and nothing follows it.
+    """
+
+    def __init__(self, encoder: Categorical, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        n, k = len(encoder.groups), encoder.n_slots
+        self.n_noise = n + k * N_CLASSES
+        self.group = nn.Linear(width, n)
+        self.letter = nn.ModuleList(nn.Linear(width, N_CLASSES) for _ in range(k))
+        self.terms = nn.Linear(width, len(CELL_TERMS))
+        self.coords = nn.Linear(width, k * 6)
+        # what has been chosen so far is added to the hidden layer
+        self.after_group = nn.Linear(n, width, bias=False)
+        self.after_letter = nn.ModuleList(nn.Linear(N_CLASSES + 4, width, bias=False) for _ in range(k))
+
+    def forward(self, hidden: Tensor, noise: Tensor, temperature: float = 1.0) -> Encoded:
+        """See :class:`Head`."""
+        encoder = self.encoder
+        offered, single, traits = (
+            t.to(hidden.device) for t in (encoder.offered, encoder.single, encoder.traits)
+        )
+        n = offered.shape[0]
+        group = choose(self.group(hidden), noise[:, :n], temperature)
+        index = group.argmax(1)
+        by_letter = (group @ traits.flatten(1)).view(-1, *traits.shape[1:])
+        hidden = hidden + self.after_group(group)
+
+        rank = torch.arange(N_LETTERS, device=hidden.device)
+        ended = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
+        lowest = torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+        letters = []
+        for k, (layer, after) in enumerate(zip(self.letter, self.after_letter, strict=True)):
+            allowed = offered[index] & (rank >= lowest[:, None]) & ~ended[:, None]
+            empty = ended if k < encoder.min_sites else torch.ones_like(ended)
+            allowed = torch.cat([allowed, empty[:, None]], dim=1)
+            logits = layer(torch.relu(hidden)).masked_fill(~allowed, -torch.inf)
+            start = n + k * N_CLASSES
+            letter = choose(logits, noise[:, start : start + N_CLASSES], temperature)
+            chosen = letter.argmax(1)
+            ended = chosen == NO_SITE
+            held = chosen.clamp(max=N_LETTERS - 1)
+            lowest = held + single[index, held]
+            trait = (letter[:, None] @ by_letter)[:, 0]
+            hidden = hidden + after(torch.cat([letter, trait], dim=1))
+            letters.append(letter)
+
+        hidden = torch.relu(hidden)
+        terms = torch.tanh(self.terms(hidden))
+        circle = torch.tanh(self.coords(hidden)).view(len(hidden), -1, 3, 2)
+        # a point of the square becomes a point of the unit circle: a coordinate without a seam at 0 = 1
+        circle = circle / (circle.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+        return encoder.assemble(group, terms, torch.stack(letters, dim=1), circle)
+
+
+def choose(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+    """One-hot samples of categorical distributions, with the softmax's gradient.
+
+    :param logits: (B, C), -inf where a class is forbidden.
+    :param uniform: random numbers in (0, 1), (B, C).
+    :param temperature: divides the logits.
+    """
+    gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
+    noisy = logits / temperature + gumbel
+    soft = torch.softmax(noisy, dim=1)
+    hard = functional.one_hot(noisy.argmax(1), logits.shape[1]).to(soft.dtype)
+    return hard + (soft - soft.detach())
+
+
+ENCODERS: dict[str, type[Encoder]] = {"categorical": Categorical}
+"""Encoders by the name that ``model.encoder`` gives."""

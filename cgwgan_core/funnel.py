@@ -1,0 +1,238 @@
+"""How many crystals enter each stage of a run, how many stay, and why the others leave.
+
+All numbers are counted from the files of the run, and each stage is checked against the one before it: what
+enters is what the last stage kept, and what enters is kept or refused. A sum that fails is a defect of the
+program, never of the input, and stops the report.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import tables
+from .errors import InputError
+from .jobs import Provenance
+
+
+class CountError(Exception):
+    """The counts of a run do not add up: rows were lost or counted twice between two stages."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run and what became of the things that entered it."""
+
+    key: str
+    """Short name, as in the files."""
+    name: str
+    """What the things kept are, in plain words."""
+    count_in: int
+    """Things that entered."""
+    kept: int
+    """Things that went on."""
+    refused: dict[str, int]
+    """Reason -> number refused for it, the most frequent first."""
+    follows: str | None = None
+    """Key of the stage whose kept things enter this one; ``None`` where something new is made."""
+
+    def check(self) -> None:
+        """:raises CountError: if kept and refused do not make up what entered."""
+        refused = sum(self.refused.values())
+        if self.count_in != self.kept + refused:
+            raise CountError(f"{self.key}: {self.count_in} entered; {self.kept} kept + {refused} refused")
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """All stages of a run in order."""
+
+    stages: tuple[Stage, ...]
+
+    def __getitem__(self, key: str) -> Stage:
+        return next(stage for stage in self.stages if stage.key == key)
+
+    def check(self) -> None:
+        """:raises CountError: if a stage, or the passage from one stage to the next, does not add up."""
+        for stage in self.stages:
+            stage.check()
+            before = self[stage.follows] if stage.follows else None
+            if before and before.kept != stage.count_in:
+                raise CountError(f"{stage.key}: {stage.count_in} entered, but {before.key} kept {before.kept}")
+
+    def write(self, path: str | Path, made_from: Provenance) -> None:
+        """Write the stages and their provenance as JSON."""
+        content = {"stages": [asdict(stage) for stage in self.stages], "made_from": made_from.metadata()}
+        with tables.replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run that its counts and its report are made from; lists are shards in order."""
+
+    structures: str
+    """``data/structures.parquet``"""
+    rejected: str
+    """``data/rejected.parquet``, of all data stages"""
+    asu: str
+    """``data/asu.parquet``"""
+    training: str
+    """``data/training.parquet``"""
+    training_curve: str
+    """``model/training.csv``"""
+    templates: str
+    """``templates.parquet``"""
+    template_counts: str
+    """``template_counts.json``"""
+    candidates: Sequence[str]
+    """``candidates/*.parquet``"""
+    potential: str
+    """``potential.json``"""
+    screened: Sequence[str]
+    """``screened/*.parquet``"""
+    ranked: str
+    """``ranked.parquet``"""
+    ranking_counts: str
+    """``ranking_counts.json``"""
+    relaxed: Sequence[str]
+    """``relaxed/*.parquet``"""
+    unique: str
+    """``unique.parquet``"""
+    phonons: Sequence[str]
+    """``phonons/*.parquet``"""
+    stable: str
+    """``stable.parquet``"""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "screened", "relaxed", "phonons"):
+            shards = getattr(self, name)
+            object.__setattr__(self, name, (shards,) if isinstance(shards, str) else tuple(shards))
+
+
+def collect(files: RunFiles) -> Funnel:
+    """Count a whole run from its files.
+
+    :raises CountError: if the counts do not add up, within a stage or between two files.
+    :raises InputError: if a file is missing or is not what its name says.
+    """
+    database = {stage: _refusals(files.rejected, stage) for stage in ("read", "asu", "training")}
+    n_structures, n_asu, n_training = tables.count(files.structures), tables.count(files.asu), tables.count(files.training)
+    n_read = n_structures + database["read"].total()
+    draws, ranking = _counts(files.template_counts), _counts(files.ranking_counts)
+    # The ranking refuses what has no energy, but that is counted where the energies were computed.
+    n_ranked = ranking["screened"] - ranking["refused"].pop("no energy", 0)
+    n_candidates = sum(map(tables.count, files.candidates))
+    energies = _tally(files.screened, tables.SCREENED)
+    relaxations = _tally(files.relaxed, tables.RELAXED)
+    fates = _fates(files.unique)
+    verdicts = _verdicts(files.phonons)
+
+    new, chosen = fates.pop(NEW, 0), fates.pop(CHOSEN, 0)
+    n_screened, n_relaxed, n_stable = (tally.pop("ok", 0) for tally in (energies, relaxations, verdicts))
+    stages = (
+        Stage("read", "crystals in the database", n_read, n_structures, database["read"]),
+        Stage("asu", "with their symmetry found", n_structures, n_asu, database["asu"], "read"),
+        Stage("training", "fit for training", n_asu, n_training, database["training"], "asu"),
+        Stage("templates", "templates, valid and distinct", draws["sampled"], draws["kept"], draws["refused"]),
+        Stage("candidates", "candidates: templates with elements", n_candidates, n_candidates, {}),
+        Stage("screened", "with an energy", n_screened + energies.total(), n_screened, energies, "candidates"),
+        Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], "screened"),
+        Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
+        Stage("unique", "new and distinct", new + chosen + fates.total(), new + chosen, fates, "relaxed"),
+        Stage("chosen", "chosen for phonons", new + chosen, chosen, Counter({"beyond the number asked for": new}), "unique"),
+        Stage("stable", "dynamically stable", n_stable + verdicts.total(), n_stable, verdicts, "chosen"),
+    )
+    funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
+    for key, path in (("templates", files.templates), ("ranked", files.ranked), ("stable", files.stable)):
+        if (rows := tables.count(path)) != funnel[key].kept:
+            raise CountError(f"{key}: {funnel[key].kept} kept, but {Path(path).name} has {rows} rows")
+    funnel.check()
+    return funnel
+
+
+def _sorted(refused: Counter | dict[str, int]) -> dict[str, int]:
+    return {reason: n for reason, n in sorted(refused.items(), key=lambda item: (-item[1], item[0])) if n}
+
+
+_MEASURED = re.compile(r"\d[\d.e+-]*(?= (?:atoms|steps|Å|eV|THz))")
+
+
+def category(reason: str) -> str:
+    """A reason without what is particular to one record, so that equal ones can be counted together.
+
+    Leaves the text before a colon, semicolon or parenthesis, and an ellipsis for every measured number.
+
+    >>> category("not converged: 0.0712 eV/Å after 300 steps (fmax 0.005)")
+    'not converged'
+    >>> category("refused: 648 atoms in the supercell, more than max_atoms (400)")
+    '… atoms in the supercell, more than max_atoms'
+    """
+    reason = re.split(r":|;| \(", reason.removeprefix("refused: "))[0]
+    return _MEASURED.sub("…", reason).strip()
+
+
+def _refusals(rejected: str | Path, stage: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for batch in tables.read_batches(rejected, tables.REJECTED, rows=65536, columns=["stage", "reason"]):
+        counts.update(_values(batch.filter(pc.equal(batch["stage"], stage))["reason"]))
+    return counts
+
+
+def _counts(path: str | Path) -> dict:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable ({error}); delete it and rerun its rule") from None
+
+
+def _tally(shards: Sequence[str | Path], schema: pa.Schema) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for path in shards:
+        for batch in tables.read_batches(path, schema, rows=65536, columns=["status"]):
+            counts.update(_values(batch["status"]))
+    return counts
+
+
+def _values(column: pa.ChunkedArray) -> Counter[str]:
+    """Number of rows of each category of reason."""
+    counts: Counter[str] = Counter()
+    for entry in pc.value_counts(column).to_pylist():
+        counts[category(entry["values"])] += entry["counts"]
+    return counts
+
+
+NEW, CHOSEN = "new", "chosen"
+
+
+def _fates(unique: str | Path) -> Counter[str]:
+    """What became of each relaxed crystal: chosen for phonons, new, known, or a repeat of a better one."""
+    columns = ["status", "known_match", "duplicate_of", "phonon_rank"]
+    fates: Counter[str] = Counter()
+    for row in tables.read(unique, tables.UNIQUE, columns).to_pylist():
+        if row["status"] != "ok":
+            continue  # counted where it was relaxed
+        if row["phonon_rank"] is not None:
+            fates[CHOSEN] += 1
+        elif row["known_match"] is not None:
+            fates["known already"] += 1
+        elif row["duplicate_of"] is not None:
+            fates["repeats a better candidate"] += 1
+        else:
+            fates[NEW] += 1
+    return fates
+
+
+def _verdicts(phonons: Sequence[str | Path]) -> Counter[str]:
+    """Number of crystals of each verdict; stable ones under ok."""
+    verdicts: Counter[str] = Counter()
+    names = {"stable": "ok", "unstable": "imaginary frequencies", None: "no verdict"}
+    for path in phonons:
+        for row in tables.read(path, tables.PHONONS, ["verdict", "status"]).to_pylist():
+            verdicts[names[row["verdict"]] if row["status"] == "ok" else category(row["status"])] += 1
+    return verdicts

@@ -1,0 +1,470 @@
+"""The Wasserstein GAN that learns templates: its options, its training, its checkpoint.
+
+Arjovsky et al., arXiv:1701.07875, with the gradient penalty of Gulrajani et al., arXiv:1704.00028. With
+critic D, generator G, real templates x, generated ones G(z), and x̂ uniform on the line between a pair of them:
+
+    critic:     minimise  E[D(G(z))] - E[D(x)] + λ E[(‖∇D(x̂)‖₂ - 1)²]
+    generator:  minimise  -E[D(G(z))]
+
+The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector.
+
+All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
+weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to
+the same bytes as one that never stopped.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from . import jobs
+from .crystal import Templates
+from .encoding import ENCODERS, Encoded, Encoder
+from .errors import InputError
+from .jobs import Provenance, logger
+from .networks import Critic, Generator
+from .tables import replacing
+
+FORMAT = "cgwgan generator 1"
+"""Marks our checkpoints; the number changes with their layout."""
+SCRATCH = "scratch"
+"""Value of ``model.init`` that starts from random weights."""
+LOG_POINTS = 1000
+"""Most rows of the training curve."""
+LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss")
+"""What the training curve holds for each step, besides ``step``."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The block ``model`` of the configuration."""
+
+    init: str = SCRATCH
+    """``scratch``, or the path of a checkpoint to start from."""
+    max_steps: int = 2500
+    """Generator steps; 0 uses the checkpoint as it is."""
+    encoder: str = "categorical"
+    """How a template becomes tensors: a name of :data:`cgwgan_core.encoding.ENCODERS`."""
+    latent: int = 128
+    """Size of the generator's noise vector."""
+    generator: tuple[int, ...] = (128, 256, 512)
+    """Widths of the generator's fully connected layers."""
+    critic: tuple[int, ...] = (512, 256, 128)
+    """Widths of the critic's fully connected layers before the two sub-discriminators."""
+    batch_size: int = 256
+    """Templates per step."""
+    n_critic: int = 5
+    """Critic steps per generator step."""
+    gradient_penalty: float = 10.0
+    """Weight λ of the gradient penalty."""
+    learning_rate: float = 2e-4
+    """Of Adam with betas 0 and 0.9, for both networks."""
+    ema: float = 0.999
+    """Decay of the moving average of the generator's weights, which is what samples."""
+
+    def __post_init__(self) -> None:
+        for name in ("generator", "critic"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.encoder not in ENCODERS:
+            raise InputError(f"model.encoder: no encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
+        if self.max_steps == 0 and self.init == SCRATCH:
+            raise InputError(
+                "model: max_steps is 0 and init is scratch, so there is nothing to sample from; "
+                "set max_steps, or init to the path of a checkpoint"
+            )
+        for name, least in (("max_steps", 0), ("latent", 1), ("batch_size", 1), ("n_critic", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"model.{name}: {getattr(self, name)} is below {least}")
+        for name in ("generator", "critic"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise InputError(f"model.{name}: needs at least one layer, every width 1 or more")
+        if self.learning_rate <= 0:
+            raise InputError(f"model.learning_rate: {self.learning_rate} is not above 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"model.ema: {self.ema} is not in [0, 1)")
+
+    def architecture(self) -> dict[str, Any]:
+        """The options that a checkpoint's weights depend on."""
+        return {
+            "encoder": self.encoder,
+            "latent": self.latent,
+            "generator": list(self.generator),
+            "critic": list(self.critic),
+        }
+
+
+# --------------------------------------------------------------------------------------------- checkpoints
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model, as a checkpoint holds it."""
+
+    encoder: Encoder
+    """Fitted to the training data."""
+    generator: Generator
+    """With the averaged weights, ready to sample."""
+    critic: Critic
+    """As it was at the end of the training."""
+    options: ModelOptions
+    """It was trained with (``init`` is not kept)."""
+    data: str
+    """Digest of the templates it was trained on."""
+    steps: int
+    """Generator steps taken, those of the checkpoints it started from included."""
+
+
+def save(bundle: Bundle, path: str | Path, made_from: Provenance) -> None:
+    """Write a checkpoint: tensors and plain values only, equal bytes for equal content."""
+    options = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(bundle.options).items() if k != "init"}
+    content = {
+        "format": FORMAT,
+        "options": options,
+        "encoder": bundle.encoder.state(),
+        "data": bundle.data,
+        "steps": bundle.steps,
+        "generator": _cpu(bundle.generator.state_dict()),
+        "critic": _cpu(bundle.critic.state_dict()),
+        "metadata": made_from.metadata(),
+    }
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)  # through a stream: given a path, it would write the file's name inside
+
+
+def load_generator(path: str | Path) -> Bundle:
+    """Read a checkpoint of :func:`save`.
+
+    :raises InputError: if the file is missing, unreadable, or not such a checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint; set model.init to an existing one, or to scratch") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not a readable checkpoint ({first}); train it again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise InputError(f"{path}: not a checkpoint of this program (format {found!r}, not {FORMAT!r}); train one")
+    try:
+        options = ModelOptions(**content["options"], init=str(path))
+        encoder = ENCODERS[options.encoder].from_state(content["encoder"])
+        generator, critic = build(encoder, options, seed=0)
+        generator.load_state_dict(content["generator"])
+        critic.load_state_dict(content["critic"])
+        return Bundle(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"])
+    except (KeyError, TypeError, RuntimeError, InputError) as error:
+        raise InputError(f"{path}: a damaged checkpoint, or one of another version ({error}); train it again") from None
+
+
+def build(encoder: Encoder, options: ModelOptions, seed: int) -> tuple[Generator, Critic]:
+    """New networks; equal seeds give equal weights. The random state of the caller stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Generator(encoder, options.latent, options.generator), Critic(encoder, options.critic)
+
+
+def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def _fitting(path: str, options: ModelOptions) -> Bundle:
+    """The checkpoint that ``model.init`` names, if its architecture is the one the options ask for."""
+    bundle = load_generator(path)
+    found, wanted = bundle.options.architecture(), options.architecture()
+    if differ := [
+        f"model.{name} is {wanted[name]} here and {found[name]} there" for name in wanted if wanted[name] != found[name]
+    ]:
+        raise InputError(f"{path}: does not fit the configuration: {'; '.join(differ)}; set what the checkpoint has")
+    return bundle
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+class WGANGP(pl.LightningModule):
+    """One training step is one generator step, after ``n_critic`` critic steps."""
+
+    def __init__(
+        self, generator: Generator, critic: Critic, real: Encoded, options: ModelOptions, seed: int
+    ) -> None:
+        """
+        :param real: all training templates; batches are drawn from them uniformly, with replacement.
+        """
+        super().__init__()
+        self.automatic_optimization = False
+        self.options, self.seed = options, seed
+        self.generator, self.critic = generator, critic
+        # the decay grows towards its final value, so that short trainings are not averages over their start
+        self.average = AveragedModel(
+            generator, avg_fn=lambda mean, new, n: torch.lerp(mean, new, 1 - min(options.ema, (1 + n) / (10 + n)))
+        )
+        self.register_buffer("whole", real.whole, persistent=False)
+        self.register_buffer("sites", real.sites, persistent=False)
+        self.step = 0
+        """Generator steps done."""
+        self.curve: list[list[float]] = []
+        """Rows of step and :data:`LOSSES`."""
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for the generator and for the critic."""
+        return [
+            torch.optim.Adam(network.parameters(), lr=self.options.learning_rate, betas=(0.0, 0.9))
+            for network in (self.generator, self.critic)
+        ]
+
+    def training_step(self, step: int, _: int) -> None:
+        """Update the critic ``n_critic`` times, then the generator, then its average."""
+        options = self.options
+        generator_adam, critic_adam = self.optimizers()
+        random = torch.Generator().manual_seed(jobs.seed(self.seed, "step", int(step)))
+
+        for _ in range(options.n_critic):
+            real = self.draw(random)
+            with torch.no_grad():
+                fake = self.generate(random)
+            along = torch.rand(options.batch_size, generator=random).to(self.device)
+            both = self.critic(Encoded(*(torch.cat(parts) for parts in zip(real, fake, strict=True))))
+            distance = both[: options.batch_size].mean() - both[options.batch_size :].mean()
+            penalty = gradient_penalty(self.critic, real, fake, along)
+            critic_loss = options.gradient_penalty * penalty - distance
+            critic_adam.zero_grad()
+            self.manual_backward(critic_loss)
+            critic_adam.step()
+
+        self.critic.requires_grad_(False)
+        generator_loss = -self.critic(self.generate(random)).mean()
+        generator_adam.zero_grad()
+        self.manual_backward(generator_loss)
+        generator_adam.step()
+        self.critic.requires_grad_(True)
+        self.average.update_parameters(self.generator)
+
+        self.step = int(step) + 1
+        if self.step % -(-options.max_steps // LOG_POINTS) == 0 or self.step == options.max_steps:
+            losses = torch.stack([critic_loss, distance, penalty, generator_loss]).tolist()
+            if not all(map(torch.isfinite, torch.tensor(losses))):
+                raise InputError(
+                    f"training diverged at step {self.step}; lower model.learning_rate (now {options.learning_rate})"
+                )
+            self.curve.append([self.step, *losses])
+            self.log_dict(dict(zip(LOSSES, losses, strict=True)))
+
+    def draw(self, random: torch.Generator) -> Encoded:
+        """A batch of real templates."""
+        rows = torch.randint(len(self.whole), (self.options.batch_size,), generator=random).to(self.device)
+        return Encoded(self.whole[rows], self.sites[rows])
+
+    def generate(self, random: torch.Generator) -> Encoded:
+        """A batch of generated templates."""
+        return self.generator(*(x.to(self.device) for x in self.generator.noise(self.options.batch_size, random)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning keeps weights and optimizers; this adds how far we are and the curve so far."""
+        checkpoint["cgwgan"] = {"step": self.step, "curve": self.curve}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The inverse of :meth:`on_save_checkpoint`."""
+        self.step, self.curve = checkpoint["cgwgan"]["step"], checkpoint["cgwgan"]["curve"]
+
+
+def gradient_penalty(critic: Critic, real: Encoded, fake: Encoded, along: Tensor) -> Tensor:
+    """E[(‖∇D(x̂)‖₂ - 1)²], the norm taken over both parts of each template together.
+
+    :param along: place of x̂ between the fake (0) and the real template (1), (B,).
+    """
+    between = Encoded(
+        torch.lerp(fake.whole, real.whole, along[:, None]).requires_grad_(),
+        torch.lerp(fake.sites, real.sites, along[:, None, None]).requires_grad_(),
+    )
+    gradients = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    norm = torch.cat([g.flatten(1) for g in gradients], dim=1).norm(dim=1)
+    return (norm - 1).square().mean()
+
+
+class _Steps(pl.LightningDataModule):
+    """Numbers of the steps to do. An epoch ends where a resume checkpoint is due."""
+
+    def __init__(self, total: int, every: int) -> None:
+        super().__init__()
+        self.total, self.every = total, every
+
+    def train_dataloader(self) -> DataLoader:
+        start = self.trainer.lightning_module.step
+        return DataLoader(range(start, min(start + self.every, self.total)), batch_size=None)
+
+
+class _Progress(Callback):
+    """Lines in the job's log: steps done, their rate, what remains, and the losses."""
+
+    def __init__(self, total: int, every: float = 10.0) -> None:
+        self.total, self.every = total, every
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.first, self.start = module.step, time.monotonic()
+        self.last = self.start
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        now = time.monotonic()
+        if now - self.last < self.every and module.step < self.total:
+            return
+        self.last = now
+        rate = (module.step - self.first) / (now - self.start)
+        losses = ", ".join(f"{k} {v:.3g}" for k, v in zip(LOSSES, module.curve[-1][1:], strict=True)) if module.curve else ""
+        logger.info(
+            f"{module.step:,} of {self.total:,} steps, {rate:.1f}/s, {(self.total - module.step) / rate:.0f} s remain"
+            f"{'; ' if losses else ''}{losses}"
+        )
+
+
+def train(
+    templates: Templates,
+    options: ModelOptions,
+    seed: int,
+    checkpoint: str | Path,
+    curve: str | Path,
+    scratch: str | Path,
+    logs: str | Path,
+    made_from: Provenance,
+    save_every: int = 200,
+) -> Bundle:
+    """Train the generator on templates and write its checkpoint.
+
+    Goes on from the last checkpoint in ``scratch`` if that belongs to the same data, options and seed.
+
+    :param templates: the training templates; not used if ``options.max_steps`` is 0.
+    :param checkpoint: written by :func:`save`.
+    :param curve: written as CSV: step and :data:`LOSSES`, at most :data:`LOG_POINTS` rows.
+    :param scratch: folder of Lightning's own checkpoints; removed at the end.
+    :param logs: folder of Lightning's CSV and TensorBoard logs.
+    :param save_every: generator steps between two checkpoints in ``scratch``.
+    :raises InputError: if the checkpoint to start from is unreadable or does not fit the options, if no
+        template can be encoded, or if the losses are no longer finite.
+    """
+    start = None if options.init == SCRATCH else _fitting(options.init, options)
+    if options.max_steps == 0:
+        assert start is not None  # ModelOptions refuses the rest
+        logger.info(f"{options.init}: used as it is, after {start.steps:,} steps of training")
+        _write_curve(curve, [])
+        save(start, checkpoint, made_from)
+        return start
+
+    encoder = ENCODERS[options.encoder].fit(templates) if start is None else start.encoder
+    covered = encoder.covers(templates)
+    if not covered.all():
+        logger.info(
+            f"{(~covered).sum():,} of {len(templates):,} templates are left out: {options.init} was trained without "
+            "their space groups, numbers of sites, or cell shapes"
+        )
+    if not covered.any():
+        raise InputError(f"{options.init}: none of the training templates can be encoded; set model.init to scratch")
+    real = encoder.encode(templates[covered])
+    generator, critic = build(encoder, options, jobs.seed(seed, "weights"))
+    if start is not None:
+        generator.load_state_dict(start.generator.state_dict())
+        critic.load_state_dict(start.critic.state_dict())
+    data = _digest(real)
+    identity = json.dumps(
+        [FORMAT, asdict(options), seed, data, encoder.state(), start and _weights(start), made_from.metadata()]
+    )
+
+    with _reproducible():
+        module = WGANGP(generator, critic, real, options, seed)
+        _fit(module, Path(scratch), Path(logs), hashlib.sha256(identity.encode()).hexdigest(), save_every)
+    module.to("cpu")
+    bundle = Bundle(
+        encoder,
+        module.average.module.eval(),
+        module.critic.eval(),
+        options,
+        data,
+        options.max_steps + (start.steps if start else 0),
+    )
+    _write_curve(curve, module.curve)
+    save(bundle, checkpoint, made_from)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return bundle
+
+
+def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int) -> None:
+    mark = scratch / "identity"
+    if not mark.exists() or mark.read_text() != identity:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        mark.write_text(identity)
+    # equal widths of the number make the order of names that of the steps
+    kept = sorted(scratch.glob("*.ckpt"))
+    if kept:
+        logger.info(f"going on from {kept[-1]}")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    total = module.options.max_steps
+    trainer = pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=-1,
+        max_steps=-1,
+        logger=[CSVLogger(logs, name="csv", version=""), TensorBoardLogger(logs, name="tensorboard", version="")],
+        log_every_n_steps=1,
+        callbacks=[
+            ModelCheckpoint(scratch, filename="{epoch:06d}", save_top_k=1, every_n_epochs=1, save_on_train_epoch_end=True),
+            _Progress(total),
+        ],
+        reload_dataloaders_every_n_epochs=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+    )
+    trainer.fit(module, datamodule=_Steps(total, save_every), ckpt_path=kept[-1] if kept else None)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One thread and deterministic kernels, so that results do not depend on the machine's cores."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _digest(real: Encoded) -> str:
+    total = hashlib.sha256()
+    for part in real:
+        total.update(part.numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+def _weights(bundle: Bundle) -> str:
+    stream = io.BytesIO()
+    torch.save([_cpu(bundle.generator.state_dict()), _cpu(bundle.critic.state_dict())], stream)
+    return hashlib.sha256(stream.getvalue()).hexdigest()[:16]
+
+
+def _write_curve(path: str | Path, rows: list[list[float]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
+        out = csv.writer(stream, lineterminator="\n")
+        out.writerow(["step", *LOSSES])
+        out.writerows([int(step), *(f"{x:.6g}" for x in losses)] for step, *losses in rows)

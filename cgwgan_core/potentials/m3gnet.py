@@ -1,0 +1,213 @@
+"""M3GNet, and any other potential that matgl loads, evaluated in batches.
+
+Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
+first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and
+three-body terms whose weights are all zero (as in the published weights of matgl's first years) are left out.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.units import GPa
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .protocol import ENERGY_SCALES, Batch, EnergyScale, Neighbours, Potential
+
+FILES = ("model.json", "model.pt", "state.pt")
+HUB_OWNER = "materialyze"
+"""Owner on the Hugging Face hub of the names that have none; matgl's own."""
+
+
+class M3GNet(Potential):
+    """A matgl potential from its folder of three files.
+
+    :param source: folder, or name on the Hugging Face hub where there is no such folder.
+    :param energy_scale: where ``None``, told by the name: MatPES, or MP-2021.
+    :raises InputError: if a file is missing, cannot be loaded, or the energy scale is unknown.
+    """
+
+    def __init__(self, source: str, energy_scale: str | None = None) -> None:
+        folder = locate(source)
+        self.name = Path(source).name
+        self.energy_scale = _energy_scale(self.name, energy_scale)
+        self.digest = _digest(folder)
+        self.versions = {"matgl": version("matgl"), "torch": version("torch")}
+        self._potential = _load(folder)
+        self.cutoff = float(self._potential.model.cutoff)
+        self._species = {symbol: i for i, symbol in enumerate(self._potential.model.element_types)}
+
+    def unknown(self, symbols: set[str]) -> set[str]:
+        """Those of the elements that the potential has no parameters for."""
+        return symbols - set(self._species)
+
+    def compute(
+        self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool
+    ) -> Batch:
+        """Evaluate one batch as one graph."""
+        from torch_geometric.data import Batch as GraphBatch
+
+        sizes = np.array([len(atoms) for atoms in crystals])
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        edges = [np.stack([p.centre, p.neighbour]) + s for p, s in zip(pairs, starts[:-1], strict=True)]
+        species = [self._species[symbol] for atoms in crystals for symbol in atoms.get_chemical_symbols()]
+        graph = GraphBatch(
+            edge_index=torch.as_tensor(np.concatenate(edges, axis=1)),
+            pbc_offset=_float(np.concatenate([p.image for p in pairs])),
+            node_type=torch.tensor(species),
+            frac_coords=_float(np.concatenate([a.get_scaled_positions(wrap=False) for a in crystals])),
+            batch=torch.as_tensor(np.repeat(np.arange(len(crystals)), sizes)),
+            ptr=torch.as_tensor(starts),
+            num_nodes=int(starts[-1]),
+        )
+        graph._num_graphs = len(crystals)
+        # matgl computes the stress along with the forces only
+        self._potential.calc_forces, self._potential.calc_stresses = forces or stress, stress
+        energies, gradient, virial, _ = self._potential(
+            graph, _float(np.stack([a.cell.array for a in crystals])), torch.zeros(len(crystals), 2)
+        )
+        return Batch(
+            energies.detach().numpy().astype(float).reshape(-1),
+            np.split(gradient.detach().numpy().astype(float), starts[1:-1]) if forces else None,
+            virial.detach().numpy().astype(float).reshape(-1, 3, 3) * GPa if stress else None,
+        )
+
+
+def locate(source: str) -> Path:
+    """The folder of a potential, fetched from the Hugging Face hub if ``source`` is a name and no path.
+
+    :raises InputError: if a file is missing from the folder, or the hub does not give it.
+    """
+    folder = Path(source).expanduser()
+    if folder.exists():
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise InputError(
+                f"{source}: not a matgl potential, it lacks {', '.join(missing)}; "
+                f"potential.path must be a folder with {', '.join(FILES)}"
+            )
+        return folder
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", source):
+        raise InputError(f"{source}: no such folder; set potential.path to the folder of the potential")
+    from huggingface_hub import snapshot_download
+
+    name = source if "/" in source else f"{HUB_OWNER}/{source}"
+    try:
+        return locate(snapshot_download(name, allow_patterns=list(FILES)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{source}: no such folder, and the Hugging Face hub does not give {name} "
+            f"({type(error).__name__}); set potential.path to the folder of the potential"
+        ) from None
+
+
+def _load(folder: Path) -> nn.Module:
+    import matgl
+
+    torch.set_num_threads(1)
+    try:
+        potential = matgl.load_model(str(folder))
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise InputError(f"{folder}: matgl {version('matgl')} cannot load it ({cause}); get it anew") from None
+    if not hasattr(potential, "calc_stresses"):
+        raise InputError(f"{folder}: a {type(potential).__name__}, which predicts no forces; name a potential (PES)")
+    potential.eval()
+    potential.requires_grad_(False)
+    if type(potential.model).__name__ == "M3GNet":
+        _speed_up(potential.model)
+    return potential
+
+
+def _speed_up(model: Any) -> None:
+    interactions = model.three_body_interactions
+    if all(not block.update_network_bond.layers[0].weight.any() for block in interactions):
+        # Their networks have no biases, so zero weights add exactly zero. No pair is within the tiny cutoff,
+        # hence no triplet is ever listed.
+        model.three_body_interactions = nn.ModuleList(_NoThreeBody() for _ in interactions)
+        model.threebody_cutoff = 0.01
+    if not model.include_state:
+        for block in model.graph_layers:
+            block.conv = _FusedConvolution(block.conv)
+
+
+class _NoThreeBody(nn.Module):
+    """A three-body interaction whose weights are all zero."""
+
+    def forward(self, *arguments: Any) -> Tensor:
+        return arguments[-1]
+
+
+class _FusedConvolution(nn.Module):
+    """matgl's ``M3GNetGraphConv`` without a global state, its first layers applied where the rows are few.
+
+    A layer on a pair's features [v_i, v_j, e_ij] is W_i v_i + W_j v_j + W_e e_ij + b: the first two terms need one
+    product per atom, not per pair, and the layer and its gate share their input, hence one matrix product.
+    """
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.edge_weight = convolution.edge_weight_func
+        self.node_weight = convolution.node_weight_func
+        self.edge = _FusedGate(convolution.edge_update_func)
+        self.node = _FusedGate(convolution.node_update_func)
+
+    def forward(
+        self, edge_index: Tensor, edge: Tensor, node: Tensor, state: Tensor | None, radial: Tensor, *_: Any
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        edge = edge + self.edge(node, edge, edge_index) * self.edge_weight(radial)
+        message = self.node(node, edge, edge_index) * self.node_weight(radial)
+        return edge, node.index_add(0, edge_index[0], message), state
+
+
+class _FusedGate(nn.Module):
+    """matgl's ``GatedMLP`` on [v_i, v_j, e_ij]."""
+
+    def __init__(self, gated: Any) -> None:
+        super().__init__()
+        first = (gated.layers[0], gated.gates[0])
+        weight = torch.cat([layer.weight for layer in first])
+        width = gated.layers[0].weight.shape[1] // 3
+        self.centre, self.neighbour, self.pair = (w.T.contiguous() for w in weight.split(width, dim=1))
+        self.bias = torch.cat([layer.bias for layer in first])
+        self.layers, self.gates = gated.layers[1:], gated.gates[1:]
+
+    def forward(self, node: Tensor, edge: Tensor, edge_index: Tensor) -> Tensor:
+        centre, neighbour = edge_index[0], edge_index[1]
+        hidden = (node @ self.centre + self.bias)[centre] + (node @ self.neighbour)[neighbour] + edge @ self.pair
+        value, gate = hidden.chunk(2, dim=1)
+        return self.layers(value) * self.gates(gate)
+
+
+def _energy_scale(name: str, given: str | None) -> EnergyScale:
+    told = {"matpes": "matpes", "mp-2021": "mp_uncorrected"}
+    scale = given or next((s for key, s in told.items() if key in name.lower()), None)
+    if scale not in ENERGY_SCALES:
+        raise InputError(
+            f"potential: the name {name} does not tell the energy scale; "
+            f"set potential.energy_scale to one of {', '.join(ENERGY_SCALES)}"
+        )
+    return scale  # type: ignore[return-value]
+
+
+def _digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    # model.json may be formatted anew without a change of meaning
+    total.update(json.dumps(json.loads((folder / "model.json").read_text()), sort_keys=True).encode())
+    for name in FILES[1:]:
+        total.update((folder / name).read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _float(array: Any) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32)

@@ -1,0 +1,37 @@
+"""Templates from a trained generator."""
+
+import torch
+
+from . import jobs
+from .crystal import Templates
+from .gan import Bundle
+
+BATCH = 2048
+"""Templates generated at once. Part of the result: every batch has random numbers of its own."""
+
+
+def sample(bundle: Bundle, n: int, seed: int, temperature: float = 1.0) -> Templates:
+    """The first ``n`` templates of the endless stream that a seed stands for.
+
+    Whole batches are generated whatever ``n`` is, so that ``sample(bundle, 10, seed)`` are the first ten of
+    ``sample(bundle, 1000, seed)``. Templates are as generated: exactly in their space group and in canonical
+    order, but atoms may be too close, and one may occur twice.
+
+    :param seed: of the shard.
+    :param temperature: of the choices of space group and letters; 1 as trained, above 1 bolder.
+    :raises ValueError: if ``temperature`` is not above 0.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature} is not above 0")
+    batches = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for start in range(0, max(n, 1), BATCH):
+            random = torch.Generator().manual_seed(jobs.seed(seed, "sample", start))
+            with torch.no_grad():
+                encoded = bundle.generator(*bundle.generator.noise(BATCH, random), temperature)
+            batches.append(bundle.encoder.decode(encoded)[: n - start].projected())
+    finally:
+        torch.set_num_threads(threads)
+    return Templates.concat(batches)

@@ -1,0 +1,135 @@
+"""What is asked of a generated template before it is kept, and why the others are refused."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from . import spacegroups as sg
+from . import tables
+from .crystal import Templates, min_distances, spacegroups_found
+from .fingerprint import coarse_keys, fingerprints
+
+
+@dataclass(frozen=True)
+class TemplateOptions:
+    """What a template must fulfil; the keys of the config block ``templates``."""
+
+    min_distance: float = 1.0
+    """Shortest distance between any two atoms, Å; below it the template is refused (the paper's 1 Å)."""
+    max_atoms: int = 40
+    """Most atoms in the conventional cell."""
+    number_density: tuple[float, float] = (0.01, 0.25)
+    """Lowest and highest number of atoms per Å³."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.number_density[0] < self.number_density[1]:
+            raise ValueError("number_density must be two rising positive numbers")
+
+
+REASONS = ("impossible sites", "no volume", "atom count", "number density", "short distance", "duplicate")
+"""Why a template is refused, in the order of the checks."""
+
+
+@dataclass
+class Selection:
+    """Templates that passed, with the counts of those that did not."""
+
+    kept: NDArray[np.int64]
+    """Places of the kept templates in the batch, in order."""
+    distances: NDArray[np.float64]
+    """Shortest distance of each kept template, Å."""
+    fingerprints: list[str]
+    """Key of each kept template."""
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def impossible_sites(templates: Templates) -> NDArray[np.bool_]:
+    """Whether a site is no position of its group, or one without freedom is used twice, (N,)."""
+    filled = templates.letters >= 0
+    known = sg.MULTIPLICITY[templates.spacegroup[:, None], templates.letters] > 0
+    fixed = (sg.N_FREE[templates.spacegroup[:, None], templates.letters] == 0) & filled
+    twice = np.zeros(len(templates), dtype=bool)
+    for i in range(templates.letters.shape[1]):
+        for j in range(i):
+            twice |= fixed[:, i] & (templates.letters[:, i] == templates.letters[:, j])
+    return twice | (filled & ~known).any(1) | ~filled.any(1)
+
+
+def select(templates: Templates, options: TemplateOptions, seen: set[str]) -> Selection:
+    """Check a batch, the cheap conditions first, and drop those whose key has been seen.
+
+    :param seen: keys seen so far; those of the kept templates are added.
+    """
+    refused: Counter[str] = Counter()
+    left = np.arange(len(templates))
+
+    def refuse(reason: str, bad: NDArray[np.bool_]) -> None:
+        nonlocal left
+        refused[reason] += int(bad.sum())
+        left = left[~bad]
+
+    refuse("impossible sites", impossible_sites(templates))
+    refuse("no volume", ~(templates[left].volume > 0))
+    refuse("atom count", templates[left].n_atoms > options.max_atoms)
+    density = templates[left].number_density
+    refuse("number density", (density < options.number_density[0]) | (density > options.number_density[1]))
+    distances = min_distances(templates[left])
+    short = distances < options.min_distance
+    distances = distances[~short]
+    refuse("short distance", short)
+    keys = fingerprints(templates[left])
+    repeated = np.zeros(len(left), dtype=bool)
+    for i, key in enumerate(keys):
+        repeated[i] = key in seen
+        seen.add(key)
+    kept_keys = [key for key, again in zip(keys, repeated, strict=True) if not again]
+    distances = distances[~repeated]
+    refuse("duplicate", repeated)
+    return Selection(left, distances, kept_keys, +refused)
+
+
+def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any]:
+    """The columns of ``tables.TEMPLATES`` for the kept templates, but for their id and ``in_training``."""
+    kept = templates[selection.kept]
+    return {
+        **kept.to_columns(),
+        "spacegroup_found": spacegroups_found(kept),
+        "min_distance": selection.distances,
+        "coarse_key": coarse_keys(kept),
+        "fingerprint": selection.fingerprints,
+    }
+
+
+def merge(shards: Iterable[pa.Table], keep: int | None, known: set[str]) -> tuple[pa.Table, Counter[str]]:
+    """Shards of checked templates as one table, in order, without what repeats between shards.
+
+    :param keep: most templates to keep; ``None`` keeps all.
+    :param known: fingerprints of the training table.
+    :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
+    """
+    seen: set[str] = set()
+    refused: Counter[str] = Counter()
+    parts = []
+    for shard in shards:
+        places = []
+        for i, key in enumerate(shard["fingerprint"].to_pylist()):
+            if key in seen:
+                refused["duplicate"] += 1
+            elif keep is not None and len(seen) >= keep:
+                refused["beyond the number to keep"] += 1
+            else:
+                seen.add(key)
+                places.append(i)
+        parts.append(shard.take(pa.array(places, pa.int64())))
+    table = pa.concat_tables(parts)
+    ids = [f"t{i:07d}" for i in range(1, table.num_rows + 1)]
+    known_keys = [key in known for key in table["fingerprint"].to_pylist()]
+    table = tables.to_table(
+        {**{n: table[n] for n in table.column_names}, "template_id": ids, "in_training": known_keys}, tables.TEMPLATES
+    )
+    return table, +refused

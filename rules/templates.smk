@@ -1,0 +1,55 @@
+# Templates: drawn from the generator, checked, made distinct.
+
+
+rule generate:
+    """One shard of templates; refusals are counted by reason."""
+    input:
+        generator="results/model/generator.ckpt",
+    output:
+        templates="results/templates/{shard}.parquet",
+        counts="results/templates/{shard}.json",
+    log:
+        "results/logs/generate/{shard}.log",
+    benchmark:
+        "results/benchmarks/generate/{shard}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=digest("generate"),
+        options=block("templates", "samples", "keep", "shards", "temperature"),
+        samples=config["templates"]["samples"],
+        temperature=config["templates"]["temperature"],
+        shards=config["templates"]["shards"],
+        seed=config["seed"],
+    message:
+        "Generating templates, shard {wildcards.shard}"
+    script:
+        "../scripts/generate.py"
+
+
+rule merge_templates:
+    """All shards as one table of distinct templates, marked where training has them."""
+    input:
+        shards=expand("results/templates/{shard}.parquet", shard=shards("templates")),
+        counts=expand("results/templates/{shard}.json", shard=shards("templates")),
+        training="results/data/training.parquet",
+    output:
+        templates="results/templates.parquet",
+        counts="results/template_counts.json",
+    log:
+        "results/logs/merge_templates.log",
+    benchmark:
+        "results/benchmarks/merge_templates.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("merge_templates"),
+        keep=config["templates"]["keep"],
+    message:
+        "Merging templates"
+    script:
+        "../scripts/merge_templates.py"

@@ -1,0 +1,47 @@
+"""All shards of templates as one table: distinct, numbered, marked where training has them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from cgwgan_core import tables
+from cgwgan_core.errors import InputError
+from cgwgan_core.jobs import Provenance, job, logger
+from cgwgan_core.templates import merge
+
+
+def main(
+    shards: list[str],
+    shard_counts: list[str],
+    training: str,
+    templates: str,
+    counts: str,
+    keep: int | None,
+    made_from: Provenance,
+) -> None:
+    known = set(tables.read(training, tables.TRAINING, ["fingerprint"])["fingerprint"].to_pylist())
+    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, known)
+    parts = [json.loads(Path(path).read_text()) for path in shard_counts]
+    refused = sum((Counter(part["refused"]) for part in parts), repeated)
+    sampled = sum(part["sampled"] for part in parts)
+    if not merged.num_rows:
+        raise InputError(f"templates: none of {sampled:,} samples passed ({dict(refused)}); train longer or draw more")
+    tables.write(templates, merged, tables.TEMPLATES, made_from)
+    with tables.replacing(counts) as temporary:
+        result = {"sampled": sampled, "kept": merged.num_rows, "refused": dict(sorted(refused.items()))}
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    novel = merged.num_rows - sum(merged["in_training"].to_pylist())
+    logger.info(f"{merged.num_rows:,} distinct templates of {sampled:,} samples, {novel:,} of them not in training")
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            shards=snakemake.input.shards,
+            shard_counts=snakemake.input.counts,
+            training=snakemake.input.training,
+            templates=snakemake.output.templates,
+            counts=snakemake.output.counts,
+            keep=snakemake.params.keep,
+            made_from=made_from,
+        )

@@ -1,0 +1,56 @@
+"""All shards of screened candidates to the shortlist."""
+
+import json
+
+import pyarrow as pa
+
+from cgwgan_core import tables
+from cgwgan_core.jobs import Provenance, job, logger
+from cgwgan_core.ranking import ScreenOptions, known_library, rank
+
+
+def main(
+    screened: list[str],
+    candidates: list[str],
+    templates: str,
+    structures: str,
+    known_phases: str,
+    ranked: str,
+    refused: str,
+    counts: str,
+    chemistry: list[str],
+    options: ScreenOptions,
+    made_from: Provenance,
+) -> None:
+    known = known_library(
+        tables.read_batches(structures, tables.STRUCTURES), tables.read(known_phases, tables.KNOWN_PHASES), chemistry
+    )
+    kept, walked_past, result = rank(
+        pa.concat_tables([tables.read(path, tables.SCREENED) for path in screened]),
+        pa.concat_tables([tables.read(path, tables.CANDIDATES) for path in candidates]),
+        tables.read(templates, tables.TEMPLATES),
+        known,
+        options,
+    )
+    tables.write(ranked, kept, tables.RANKED, made_from)
+    tables.write(refused, walked_past, tables.RANK_REFUSED, made_from)
+    with tables.replacing(counts) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    logger.info(f"{result['kept']:,} of {result['screened']:,} candidates on the shortlist; {result['refused']}")
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            screened=snakemake.input.screened,
+            candidates=snakemake.input.candidates,
+            templates=snakemake.input.templates,
+            structures=snakemake.input.structures,
+            known_phases=snakemake.input.known_phases,
+            ranked=snakemake.output.ranked,
+            refused=snakemake.output.refused,
+            counts=snakemake.output.counts,
+            chemistry=snakemake.params.chemistry,
+            options=ScreenOptions(**snakemake.params.options),
+            made_from=made_from,
+        )

@@ -1,0 +1,251 @@
+"""Phonons: against springs solved by hand, and with a real potential."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, make_supercell
+from ase.data import atomic_masses, atomic_numbers
+from ase.neighborlist import neighbor_list
+from phonopy.physical_units import get_physical_units
+
+from cgwgan_core import phonons, tables
+from cgwgan_core.errors import InputError
+from cgwgan_core.jobs import Provenance
+from cgwgan_core.phonons import PhononOptions
+from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.resume import KeptRows
+
+A = 4.0
+MASS = atomic_masses[atomic_numbers["Cu"]]
+
+
+def springs(stiffness: float, kick: float = 0.0) -> phonons.Forces:
+    """Springs between the nearest neighbours of fcc copper, at rest at its lattice constant.
+
+    :param kick: a force on every atom alike, as a potential's noise has it.
+    """
+    rest = A / np.sqrt(2)
+
+    def forces(structures: list[Atoms]) -> list[np.ndarray]:
+        found = []
+        for atoms in structures:
+            i, lengths, vectors = neighbor_list("idD", atoms, 1.2 * rest)
+            total = np.full((len(atoms), 3), kick)
+            np.add.at(total, i, stiffness * (lengths - rest)[:, None] * vectors / lengths[:, None])
+            found.append(total)
+        return found
+
+    return forces
+
+
+def thz(stiffness: float) -> float:
+    """sqrt(k/m)/2π in THz of a stiffness in eV/Å² on a copper atom."""
+    return get_physical_units().DefaultToTHz * np.sqrt(stiffness / MASS)
+
+
+def perovskite(a: str, b: str, edge: float) -> Atoms:
+    places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+    return Atoms([a, b, "O", "O", "O"], scaled_positions=places, cell=[edge] * 3, pbc=True)
+
+
+@pytest.fixture(scope="module")
+def chgnet() -> Potential:
+    return load(PotentialOptions(name="chgnet"))
+
+
+def test_springs_at_zone_boundary() -> None:
+    """At X of fcc with springs to the 12 nearest neighbours: m ω² = 8k, and 4k twice (by hand)."""
+    cell, spacegroup, path = phonons.standardise(bulk("Cu", "fcc", a=A, cubic=True))
+    assert (len(cell), spacegroup) == (1, 225)
+    phonon = phonons.finite_displacements(cell, springs(2.0), (2, 2, 2), 0.01)
+    bands = phonons.band_columns(phonon, path)
+    frequencies = np.reshape(bands["band_frequencies"], (-1, 3))
+    at = bands["band_distances"].index(bands["band_ticks"][bands["band_labels"].index("X")])
+    assert frequencies[at] == pytest.approx([thz(8), thz(8), thz(16)], rel=1e-3)
+
+
+def test_acoustic_modes_at_gamma_are_no_instability() -> None:
+    cell, _, path = phonons.standardise(bulk("Cu", "fcc", a=A))
+    forces = springs(2.0)
+    phonon = phonons.finite_displacements(cell, forces, (2, 2, 2), 0.01)
+    lowest, q = phonons.lowest_mode(phonon, path, (1, 1, 1))
+    assert lowest > 0
+    assert np.abs(q).max() > 0.005
+    # One atom in the cell and Γ alone: nothing is left to judge, and nothing is imaginary.
+    gamma_only = phonons.BandPath([np.zeros((1, 3))], [("GAMMA", "GAMMA")])
+    assert phonons.lowest_mode(phonon, gamma_only, (1, 1, 1))[0] == np.inf
+
+
+def test_negative_springs_are_imaginary_at_the_right_point() -> None:
+    cell, _, path = phonons.standardise(bulk("Cu", "fcc", a=A))
+    phonon = phonons.finite_displacements(cell, springs(-2.0), (2, 2, 2), 0.01)
+    lowest, q = phonons.lowest_mode(phonon, path, (4, 4, 4))
+    assert lowest == pytest.approx(-thz(16), rel=1e-3)
+    at_x = np.sort(np.abs(np.array(q)))
+    assert at_x == pytest.approx([0, 0.5, 0.5])
+
+
+def test_mesh_finds_what_the_path_misses() -> None:
+    cell, _, _ = phonons.standardise(bulk("Cu", "fcc", a=A))
+    phonon = phonons.finite_displacements(cell, springs(-2.0), (2, 2, 2), 0.01)
+    short = phonons.BandPath([np.array([[0, 0, 0], [0.05, 0.05, 0.05]])], [("GAMMA", "L")])
+    assert phonons.lowest_mode(phonon, short, (1, 1, 1))[0] > -3
+    assert phonons.lowest_mode(phonon, short, (2, 2, 2))[0] == pytest.approx(-thz(16), rel=1e-3)
+
+
+def test_drift_is_removed() -> None:
+    cell, _, path = phonons.standardise(bulk("Cu", "fcc", a=A))
+    clean, drifting = (
+        phonons.band_columns(phonons.finite_displacements(cell, springs(2.0, kick), (2, 2, 2), 0.01), path)
+        for kick in (0.0, 0.02)
+    )
+    assert drifting["band_frequencies"] == pytest.approx(clean["band_frequencies"], abs=1e-4)
+
+
+@pytest.mark.parametrize("rotated", [np.eye(3), [[1, 1, 0], [0, 1, 0], [0, 0, 1]], [[0, 1, 1], [1, 0, 1], [1, 1, 0]]])
+def test_standard_cell_does_not_depend_on_the_given_one(rotated: np.ndarray) -> None:
+    rutile = Atoms(
+        "Ti2O4",
+        scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)]
+        + [(x, y, z) for x, y, z in [(0.305, 0.305, 0), (0.695, 0.695, 0), (0.195, 0.805, 0.5), (0.805, 0.195, 0.5)]],
+        cell=[4.6, 4.6, 2.95],
+        pbc=True,
+    )
+    cell, spacegroup, path = phonons.standardise(make_supercell(rutile, rotated))
+    assert (len(cell), spacegroup) == (6, 136)
+    assert np.sort(cell.cell.lengths()) == pytest.approx([2.95, 4.6, 4.6])
+    assert path.ends[0] == ("GAMMA", "X")
+    assert ((cell.get_scaled_positions(wrap=False) >= 0) & (cell.get_scaled_positions(wrap=False) < 1)).all()
+
+
+def test_noise_below_tolerance_is_idealised() -> None:
+    noisy = perovskite("Sr", "Ti", 3.94)
+    noisy.positions += np.random.default_rng(0).uniform(-0.002, 0.002, (5, 3))
+    cell, spacegroup, _ = phonons.standardise(noisy)
+    assert spacegroup == 221
+    assert np.ptp(cell.cell.lengths()) < 1e-12
+
+
+def test_band_columns_fit_together() -> None:
+    cell, _, path = phonons.standardise(bulk("Cu", "fcc", a=A))
+    bands = phonons.band_columns(phonons.finite_displacements(cell, springs(2.0), (2, 2, 2), 0.01), path)
+    distances, starts = bands["band_distances"], bands["band_breaks"]
+    assert bands["band_labels"] == ["Γ", "X", "U|K", "Γ", "L", "W", "X"]
+    assert len(bands["band_frequencies"]) == 3 * len(distances)
+    assert len(starts) == len(bands["band_ticks"]) - 1 == len(path.legs)
+    assert (np.diff(distances) >= 0).all()
+    assert [distances[i] for i in starts] == pytest.approx(bands["band_ticks"][:-1], abs=2e-6)
+    assert bands["band_ticks"][1] == pytest.approx(1 / A, abs=1e-6)  # Γ-X of fcc is 1/a
+    assert max(np.diff([*starts, len(distances)])) <= phonons.POINTS_PER_LEG
+
+
+@pytest.mark.parametrize(("name", "printed"), [("GAMMA", "Γ"), ("SIGMA_0", "Σ₀"), ("H_2", "H₂"), ("X", "X")])
+def test_labels(name: str, printed: str) -> None:
+    assert phonons._label(name) == printed
+
+
+# ------------------------------------------------------------------------------------ with a real potential
+
+
+def test_verdicts_name_their_potential(chgnet: Potential) -> None:
+    stable = phonons.phonons(bulk("MgO", "rocksalt", a=4.25, cubic=True), chgnet, PhononOptions())
+    assert (stable.status, stable.verdict, stable.potential) == ("ok", "stable", chgnet.name)
+    assert (stable.spacegroup, len(stable.atoms), stable.n_displacements) == (225, 2, 2)
+    assert stable.min_frequency > 0
+    unstable = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions())
+    assert (unstable.status, unstable.verdict) == ("ok", "unstable")
+    assert unstable.min_frequency < -3
+    assert unstable.min_frequency_q == [0, 0, 0]  # the ferroelectric mode
+    lenient = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(threshold=-20))
+    assert (lenient.verdict, lenient.min_frequency) == ("stable", unstable.min_frequency)
+
+
+def test_too_large_a_supercell_is_refused(chgnet: Potential) -> None:
+    result = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(max_atoms=39))
+    assert result.status == "refused: 40 atoms in the supercell, more than max_atoms (39)"
+    assert result.verdict is None
+
+
+def test_no_verdict_without_convergence(chgnet: Potential) -> None:
+    result = phonons.phonons(bulk("MgO", "rocksalt", a=4.6), chgnet, PhononOptions(max_steps=1))
+    assert result.status.startswith("not converged")
+    assert result.verdict is None
+
+
+def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplog) -> None:
+    def crystal(name: str, atoms: Atoms, rank: int | None) -> dict:
+        return {
+            "candidate_id": name,
+            "lattice": atoms.cell.array.ravel().tolist(),
+            "numbers": atoms.numbers.tolist(),
+            "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
+            "phonon_rank": rank,
+        }
+
+    clash = Atoms("Mg2", scaled_positions=[(0, 0, 0), (0.01, 0, 0)], cell=[4, 4, 4], pbc=True)
+    unique = tables.to_table(
+        [
+            crystal("second", bulk("MgO", "rocksalt", a=4.25), 2),
+            crystal("not asked for", bulk("NaCl", "rocksalt", a=5.6), None),
+            crystal("clash", clash, 1),
+            crystal("third", bulk("CaO", "rocksalt", a=4.8), 3),
+        ],
+        tables.UNIQUE,
+    )
+    shards = [phonons.crystals_of_shard(unique, i, 2) for i in range(2)]
+    assert [[c["candidate_id"] for c in shard] for shard in shards] == [["clash", "third"], ["second"]]
+
+    crystals = phonons.crystals_of_shard(unique, 0, 1)
+    options = PhononOptions()
+    output = tmp_path / "phonons.parquet"
+
+    def run(potential: Potential, stop_after: int | None = None) -> list[dict]:
+        with KeptRows(output, options, chgnet.digest) as kept:
+            rows = phonons.phonon_rows(crystals, potential, options, kept)
+            if stop_after is not None:
+                for _ in range(stop_after):
+                    next(rows)
+                raise KeyboardInterrupt
+            done = list(rows)
+            tables.write(output, done, tables.PHONONS, Provenance())
+        return done
+
+    with pytest.raises(KeyboardInterrupt):
+        run(chgnet, stop_after=2)
+    assert len(list((tmp_path / ".phonons.parquet.rows").iterdir())) == 2
+    resumed = run(chgnet)
+    first = output.read_bytes()
+    assert not (tmp_path / ".phonons.parquet.rows").exists()
+    assert [row["status"].split(":")[0] for row in resumed] == ["failed", "ok", "ok"]
+    assert "Å" in resumed[0]["status"]
+    assert resumed[0]["verdict"] is None
+    again = run(chgnet)
+    assert again == resumed
+    assert output.read_bytes() == first
+    table = tables.read(output, tables.PHONONS)
+    assert table["candidate_id"].to_pylist() == ["clash", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"supercell": [2, 2]}, {"mesh": [8, 8, 0]}, {"displacement": 0.0}, {"max_steps": 0}]
+)
+def test_options_are_checked(wrong: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        PhononOptions(**wrong)
+
+
+def test_kept_rows_depend_on_their_context(tmp_path) -> None:
+    row = {"x": 0.1 + 0.2, "list": [1.5, -0.0]}
+    options = PhononOptions()
+    with pytest.raises(RuntimeError), KeptRows(tmp_path / "a.parquet", options) as kept:
+        assert kept.get("crystal") is None
+        assert kept.put("crystal", row) == row
+        assert kept.get("crystal") == row
+        assert kept.get("other") is None
+        raise RuntimeError
+    with KeptRows(tmp_path / "a.parquet", dataclasses.replace(options, fmax=0.01)) as kept:
+        assert kept.get("crystal") is None
+        assert list(kept.folder.iterdir())
+    assert not kept.folder.exists()
