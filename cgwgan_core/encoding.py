@@ -339,9 +339,7 @@ class CategoricalHead(Head):
     def forward(self, hidden: Tensor, noise: Tensor, temperature: float = 1.0) -> Encoded:
         """See :class:`Head`."""
         encoder = self.encoder
-        offered, single, traits = (
-            t.to(hidden.device) for t in (encoder.offered, encoder.single, encoder.traits)
-        )
+        offered, single, traits = (t.to(hidden.device) for t in (encoder.offered, encoder.single, encoder.traits))
         n = offered.shape[0]
         group = choose(self.group(hidden), noise[:, :n], temperature)
         index = group.argmax(1)

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from .funnel import Funnel, Stage
@@ -129,7 +130,7 @@ def _draw_stage(axes: Axes, stage: Stage, y: float, colour: str) -> None:
     if stage.count_in > stage.kept:
         pale = 1 - 0.16 * (1 - np.array(to_rgb(colour)))
         axes.barh(middle, _log(stage.count_in), 0.46, color=pale, linewidth=0)
-        if not stage.follows and _log(stage.count_in) - _log(stage.kept) > 0.6:
+        if not stage.follows and _log(stage.count_in) - _log(stage.kept) > 0.17 * axes.get_xlim()[1]:
             at = float(_log(stage.count_in)) - 0.06
             axes.text(at, middle, f"of {stage.count_in:,}", ha="right", va="center_baseline", color=colour, size=7.5)
     axes.barh(middle, _log(stage.kept), 0.46, color=colour, linewidth=0)
@@ -154,13 +155,13 @@ def refusals(stage: Stage, most: int = 3, length: int = 100) -> str:
     """What a stage refused in one line: the most frequent reasons, and the rest as one number."""
     shown, rest = [], dict(stage.refused)
     for reason in list(rest)[:most]:
-        text = f"{reason} {rest[reason]:,}"
+        text = f"{reason} ({rest[reason]:,})"
         if shown and len(" · ".join([*shown, text])) > length:
             break
         shown.append(text)
         del rest[reason]
     if rest:
-        shown.append(f"other reasons {sum(rest.values()):,}")
+        shown.append(f"other reasons ({sum(rest.values()):,})")
     return " · ".join(shown)
 
 
@@ -168,23 +169,17 @@ def refusals(stage: Stage, most: int = 3, length: int = 100) -> str:
 
 
 def figure_spacegroups(real: ArrayLike, generated: ArrayLike, top: int = 20) -> str:
-    """Shares of the space groups that are most frequent in the training set, and of all others together.
+    """Shares of the space groups that are most frequent in the training set, and in words of all others.
 
     :param real: numbers of the training templates, (N,).
     :param generated: numbers of the generated templates, (M,).
     """
     p, q = (np.bincount(np.asarray(x, int), minlength=231) / max(np.size(x), 1) for x in (real, generated))
     first = [int(g) for g in np.lexsort((np.arange(231), -p))[:top] if p[g] > 0]
-    rest = np.setdiff1d(np.arange(231), first)
-    labels = [symbol(g) for g in first] + ["all others"]
-    return _pairs(
-        "spacegroups",
-        [*p[first], p[rest].sum()],
-        [*q[first], q[rest].sum()],
-        labels,
-        "Space group (most frequent in the training set)",
-        rotate=True,
-    )
+    others = f"all other groups: {100 * (1 - p[first].sum()):.0f} % and {100 * (1 - q[first].sum()):.0f} %"
+    what = f"Space groups: the {len(first)} most frequent of the training set"
+    some = np.size(real) and np.size(generated)
+    return _pairs("spacegroups", p[first], q[first], [*map(symbol_text, first)], what, note=others if some else "")
 
 
 def figure_crystal_systems(real: ArrayLike, generated: ArrayLike) -> str:
@@ -193,18 +188,24 @@ def figure_crystal_systems(real: ArrayLike, generated: ArrayLike) -> str:
         np.array([np.sum(crystal_systems(x) == system) for system in CRYSTAL_SYSTEMS]) / max(np.size(x), 1)
         for x in (real, generated)
     )
-    return _pairs("systems", p, q, CRYSTAL_SYSTEMS, "Crystal system", width=_WIDTH / 2, rotate=True)
+    return _pairs("systems", p, q, CRYSTAL_SYSTEMS, "Crystal systems", width=_WIDTH / 2)
 
 
-def figure_n_atoms(real: ArrayLike, generated: ArrayLike, step: int = 4) -> str:
-    """Shares of the numbers of atoms in the conventional cell, in classes of ``step`` atoms."""
+def figure_n_atoms(real: ArrayLike, generated: ArrayLike, classes: int = 12) -> str:
+    """Shares of the numbers of atoms in the conventional cell, in at most so many classes of equal width.
+
+    :param real: atoms of the training templates, (N,).
+    :param generated: atoms of the generated templates, (M,).
+    """
     both = np.concatenate([np.asarray(real, int), np.asarray(generated, int)])
-    last = step * int(np.ceil(np.percentile(both, 98) / step)) if both.size else step
-    edges = np.arange(0, max(last, 2 * step) + step, step) + 0.5  # the last class also holds all beyond it
+    last = np.percentile(both, 98) if both.size else 1
+    step = next(width for width in (2, 4, 6, 8, 10, 12, 16, 20, 30, 40, 10**6) if width * classes >= last)
+    n = max(2, int(np.ceil(last / step)))
+    edges = np.arange(n + 1) * step + 0.5  # the last class also holds all beyond it
     labels = [f"{int(a + 0.5)}–{int(b - 0.5)}" for a, b in pairwise(edges)]
     labels[-1] = f"≥ {int(edges[-2] + 0.5)}"
     p, q = shares(real, edges), shares(generated, edges)
-    return _pairs("atoms", p, q, labels, "Atoms in the conventional cell", width=_WIDTH / 2, rotate=True)
+    return _pairs("atoms", p, q, labels, "Atoms in the conventional cell", width=_WIDTH / 2)
 
 
 def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray = DENSITY_EDGES) -> str:
@@ -214,7 +215,7 @@ def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray 
     :param generated: number densities of the generated templates, (M,), 1/Å³.
     """
     with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
-        figure, axes = _figure(_WIDTH, 2.7, left=0.085, right=0.985, bottom=0.17, top=0.96)
+        figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
         p, q = shares(real, edges), shares(generated, edges)
         axes.stairs(100 * p, edges, fill=True, color=REAL, alpha=0.75, linewidth=0)
         axes.stairs(100 * q, edges, color=GENERATED, linewidth=1.6)
@@ -239,23 +240,23 @@ def _pairs(
     labels: Sequence[str],
     what: str,
     width: float = _WIDTH,
-    rotate: bool = False,
+    note: str = "",
 ) -> str:
     """Pairs of bars, real and generated, one pair for each class."""
     with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
         wide = width > 5
-        figure, axes = _figure(width, 2.9, left=0.075 if wide else 0.14, right=0.985, bottom=0.3, top=0.96)
+        figure, axes = _figure(width, 2.9, left=0.075 if wide else 0.14, right=0.985, bottom=0.25, top=0.91)
         x = np.arange(len(labels))
         axes.bar(x - 0.2, 100 * np.asarray(p), 0.4, color=REAL, linewidth=0)
         axes.bar(x + 0.2, 100 * np.asarray(q), 0.4, color=GENERATED, linewidth=0)
-        angle = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if rotate else {}
-        axes.set_xticks(x, labels, **angle)
-        axes.tick_params(axis="x", length=0)
-        axes.set(xlabel=what, ylabel="Share of templates (%)", xlim=(-0.6, len(labels) - 0.4))
-        if not np.any(np.concatenate([p, q])):
-            axes.set_ylim(0, 1)
+        axes.set_xticks(x, labels, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(axis="x", length=0, pad=1)
+        axes.set(ylabel="Share of templates (%)", xlim=(-0.6, len(labels) - 0.4))
+        axes.set_ylim(0, 130 * max([0.01, *p, *q]))  # room for the names above the bars
+        axes.set_title(what)
         axes.grid(axis="y")
         _legend(axes, [("training", REAL), ("generated", GENERATED)])
+        axes.text(0.99, 0.76, note, transform=axes.transAxes, ha="right", va="top")
         return _svg(figure, name, f"{what}: shares in the training set and among generated templates")
 
 
@@ -280,7 +281,7 @@ def figure_training(curve: Mapping[str, ArrayLike]) -> str:
             step, value = (np.asarray(curve.get(c, []), dtype=float) for c in ("step", column))
             axes.plot(step, value, color=REAL, linewidth=0.7)
             if len(value) >= 20:
-                window = max(5, len(value) // 40)
+                window = max(5, len(value) // 20)
                 axes.plot(step, _running_median(value, window), color=GENERATED, linewidth=1.6)
             axes.set(xlabel="Generator step", ylabel=label)
             axes.grid(axis="y")
@@ -301,7 +302,7 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
     values = [np.asarray(x, dtype=float) for x in (screened, shortlist)]
     values = [x[np.isfinite(x)] for x in values]
     with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
-        figure, axes = _figure(_WIDTH, 2.7, left=0.085, right=0.985, bottom=0.17, top=0.96)
+        figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
         everything = np.concatenate(values)
         low, high = (everything.min(), np.percentile(everything, 99)) if everything.size else (0.0, 1.0)
         edges = np.linspace(low, max(high, low + 0.1), 61)
@@ -310,6 +311,7 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
             axes.stairs(counts, edges, baseline=0.5, fill=True, color=colour, linewidth=0)
         axes.set(yscale="log", xlabel="Energy above the hull (eV/atom)", ylabel="Candidates per bin")
         axes.set_ylim(0.5, max(10, axes.get_ylim()[1]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         if low < 0:
             axes.axvline(0, color=INK, linewidth=0.8)
         _legend(axes, [(f"screened, {len(values[0]):,}", REAL), (f"shortlist, {len(values[1]):,}", CHOSEN)])
@@ -371,6 +373,11 @@ def _room(ticks: Sequence[float], labels: Sequence[str], close: float) -> list[s
 
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def symbol_text(number: int) -> str:
+    """The Hermann-Mauguin symbol in plain text, screw axes with subscripts: ``P6₃/mmc``."""
+    return re.sub(r"_(\d)", lambda found: found[1].translate(_SUBSCRIPTS), symbol(number))
 
 
 def formula_text(formula: str) -> str:

@@ -122,7 +122,10 @@ def collect(files: RunFiles) -> Funnel:
     :raises InputError: if a file is missing or is not what its name says.
     """
     database = {stage: _refusals(files.rejected, stage) for stage in ("read", "asu", "training")}
-    n_structures, n_asu, n_training = tables.count(files.structures), tables.count(files.asu), tables.count(files.training)
+    n_rejected, told = tables.count(files.rejected), sum(counts.total() for counts in database.values())
+    if n_rejected != told:
+        raise CountError(f"rejected: {n_rejected} rows, but {told} of the stages {', '.join(database)}")
+    n_structures, n_asu, n_training = map(tables.count, (files.structures, files.asu, files.training))
     n_read = n_structures + database["read"].total()
     draws, ranking = _counts(files.template_counts), _counts(files.ranking_counts)
     # The ranking refuses what has no energy, but that is counted where the energies were computed.
@@ -134,6 +137,7 @@ def collect(files: RunFiles) -> Funnel:
     verdicts = _verdicts(files.phonons)
 
     new, chosen = fates.pop(NEW, 0), fates.pop(CHOSEN, 0)
+    over = Counter({"beyond the number asked for": new})
     n_screened, n_relaxed, n_stable = (tally.pop("ok", 0) for tally in (energies, relaxations, verdicts))
     stages = (
         Stage("read", "crystals in the database", n_read, n_structures, database["read"]),
@@ -145,7 +149,7 @@ def collect(files: RunFiles) -> Funnel:
         Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], "screened"),
         Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
         Stage("unique", "new and distinct", new + chosen + fates.total(), new + chosen, fates, "relaxed"),
-        Stage("chosen", "chosen for phonons", new + chosen, chosen, Counter({"beyond the number asked for": new}), "unique"),
+        Stage("chosen", "chosen for phonons", new + chosen, chosen, over, "unique"),
         Stage("stable", "dynamically stable", n_stable + verdicts.total(), n_stable, verdicts, "chosen"),
     )
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))

@@ -204,9 +204,7 @@ def _fitting(path: str, options: ModelOptions) -> Bundle:
 class WGANGP(pl.LightningModule):
     """One training step is one generator step, after ``n_critic`` critic steps."""
 
-    def __init__(
-        self, generator: Generator, critic: Critic, real: Encoded, options: ModelOptions, seed: int
-    ) -> None:
+    def __init__(self, generator: Generator, critic: Critic, real: Encoded, options: ModelOptions, seed: int) -> None:
         """
         :param real: all training templates; batches are drawn from them uniformly, with replacement.
         """
@@ -267,7 +265,10 @@ class WGANGP(pl.LightningModule):
                     f"training diverged at step {self.step}; lower model.learning_rate (now {options.learning_rate})"
                 )
             self.curve.append([self.step, *losses])
-            self.log_dict(dict(zip(LOSSES, losses, strict=True)))
+            # "step" is the loggers' abscissa; by itself Lightning counts the steps of both optimizers
+            self.log_dict({**dict(zip(LOSSES, losses, strict=True)), "step": float(self.step)})
+        if self.step == options.max_steps:
+            self.trainer.should_stop = True
 
     def draw(self, random: torch.Generator) -> Encoded:
         """A batch of real templates."""
@@ -329,10 +330,10 @@ class _Progress(Callback):
             return
         self.last = now
         rate = (module.step - self.first) / (now - self.start)
-        losses = ", ".join(f"{k} {v:.3g}" for k, v in zip(LOSSES, module.curve[-1][1:], strict=True)) if module.curve else ""
+        losses = "".join(f", {k} {v:.3g}" for row in module.curve[-1:] for k, v in zip(LOSSES, row[1:], strict=True))
         logger.info(
             f"{module.step:,} of {self.total:,} steps, {rate:.1f}/s, {(self.total - module.step) / rate:.0f} s remain"
-            f"{'; ' if losses else ''}{losses}"
+            f"{losses}"
         )
 
 
@@ -425,13 +426,12 @@ def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: i
         logger=[CSVLogger(logs, name="csv", version=""), TensorBoardLogger(logs, name="tensorboard", version="")],
         log_every_n_steps=1,
         callbacks=[
-            ModelCheckpoint(scratch, filename="{epoch:06d}", save_top_k=1, every_n_epochs=1, save_on_train_epoch_end=True),
+            ModelCheckpoint(scratch, filename="{epoch:06d}", every_n_epochs=1, save_on_train_epoch_end=True),
             _Progress(total),
         ],
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=True,
     )
     trainer.fit(module, datamodule=_Steps(total, save_every), ckpt_path=kept[-1] if kept else None)
 

@@ -22,9 +22,7 @@ class Generator(nn.Module):
     def __init__(self, encoder: Encoder, latent: int, layers: Sequence[int]) -> None:
         super().__init__()
         self.latent = latent
-        self.hidden = nn.Sequential(
-            *(m for a, b in pairwise([latent, *layers]) for m in (nn.Linear(a, b), nn.ReLU()))
-        )
+        self.hidden = nn.Sequential(*(m for a, b in pairwise([latent, *layers]) for m in (nn.Linear(a, b), nn.ReLU())))
         self.head: Head = encoder.head(layers[-1])
 
     def noise(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:

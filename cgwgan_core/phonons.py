@@ -152,9 +152,8 @@ def _phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> Phon
         reason = f"refused: {n_atoms} atoms in the supercell, more than max_atoms ({options.max_atoms})"
         return PhononResult(reason, potential.name)
     relaxed = relax(start, potential, RelaxOptions(fmax=options.fmax, max_steps=options.max_steps))
-    if not relaxed.converged:
-        reason = f"not converged: {relaxed.fmax:.4f} eV/Å after {relaxed.n_steps} steps (fmax {options.fmax})"
-        return PhononResult(reason, potential.name)
+    if not relaxed.ok:
+        return PhononResult(relaxed.status, potential.name)
 
     # Idealised by up to SYMPREC, so the energy is the standard cell's own.
     primitive, spacegroup, path = standardise(relaxed.atoms)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from ase import Atoms
+from ase.data import atomic_numbers
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
@@ -74,12 +75,11 @@ def known_library(structures: Iterable[pa.Table], known_phases: pa.Table, elemen
     :param known_phases: a table of ``tables.KNOWN_PHASES``.
     """
     library = Library()
-    wanted = set(elements)
+    wanted = {atomic_numbers[element] for element in elements}
     for batch in structures:
-        for row in batch.to_pylist():
-            structure = row_structure(row)
-            if {e.symbol for e in structure.composition.elements} == wanted:
-                library.add(row["material_id"], structure)
+        same = [set(numbers) == wanted for numbers in batch["numbers"].to_pylist()]
+        for row in batch.filter(pa.array(same, pa.bool_())).to_pylist():
+            library.add(row["material_id"], row_structure(row))
     for row in known_phases.to_pylist():
         if row["lattice"] and row["numbers"]:
             library.add(row["material_id"], row_structure(row))

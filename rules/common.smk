@@ -18,4 +18,4 @@ def block(stage, *without):
 
 
 # The environment may name the folder of M3GNet's weights; a change of it reruns what depends on it.
-POTENTIAL = {**config["potential"], "environment": os.environ.get("CGWGAN_POTENTIAL")}
+POTENTIAL_FOLDER = os.environ.get("CGWGAN_POTENTIAL")

@@ -19,7 +19,8 @@ rule phonons:
     params:
         code=digest("phonons"),
         options=block("phonons", "top", "shards"),
-        potential=POTENTIAL,
+        potential=config["potential"],
+        folder=POTENTIAL_FOLDER,
         shards=config["phonons"]["shards"],
     message:
         "Phonons, shard {wildcards.shard}"

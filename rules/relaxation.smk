@@ -21,7 +21,8 @@ rule relax:
     params:
         code=digest("relax"),
         options=block("relax", "shards"),
-        potential=POTENTIAL,
+        potential=config["potential"],
+        folder=POTENTIAL_FOLDER,
         shards=config["relax"]["shards"],
     message:
         "Relaxing the shortlist, shard {wildcards.shard}"

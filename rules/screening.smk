@@ -15,7 +15,8 @@ rule verify_potential:
         runtime=30,
     params:
         code=digest("verify_potential"),
-        options=POTENTIAL,
+        options=config["potential"],
+        folder=POTENTIAL_FOLDER,
     message:
         "Verifying the potential on known crystals"
     script:
@@ -39,7 +40,8 @@ rule known_phases:
         runtime=240,
     params:
         code=digest("known_phases"),
-        options=POTENTIAL,
+        options=config["potential"],
+        folder=POTENTIAL_FOLDER,
         chemistry=config["chemistry"],
     message:
         "Relaxing the known phases of {params.chemistry}"
@@ -66,7 +68,8 @@ rule screen:
         runtime=120,
     params:
         code=digest("screen"),
-        options=POTENTIAL,
+        options=config["potential"],
+        folder=POTENTIAL_FOLDER,
         batch_size=config["screen"]["batch_size"],
     message:
         "Screening candidates, shard {wildcards.shard}"

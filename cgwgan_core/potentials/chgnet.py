@@ -26,6 +26,7 @@ class CHGNet(Potential):
 
     name = f"CHGNet-{WEIGHTS}"
     energy_scale = "mp_corrected"
+    batch_atoms = 64
 
     def __init__(self) -> None:
         import chgnet

@@ -10,7 +10,6 @@ its crystal as
 """
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -54,10 +53,9 @@ def read(path: Path) -> Iterator[Record]:
 
 def open_maybe_gzip(path: Path) -> BinaryIO:
     """Open a file to read bytes, unpacking gzip where its first bytes say so."""
-    stream = path.open("rb")
-    zipped = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    return io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 18) if zipped else stream
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else path.open("rb")
 
 
 def _first_line(error: Exception) -> str:
@@ -84,6 +82,9 @@ def _documents(stream: BinaryIO, path: Path) -> Iterator[tuple[str | None, Any]]
 
 def _layout(stream: BinaryIO, path: Path) -> str:
     """Where the documents are: the ijson prefix of a list's items, or one of the two other layouts."""
+    if not stream.read(4096).strip():
+        raise InputError(f"{path}: empty; write or download the file again")
+    stream.seek(0)
     depth, key = 0, ""
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):
         if depth == 0 and event not in ("start_map", "start_array"):
@@ -153,7 +154,10 @@ def from_document(document: Any, name: str) -> Record:
         if isinstance(structure, dict):
             return _from_pymatgen(name, structure, energies)
         if isinstance(structure, str) or document.get("cif"):
-            return text.from_cif(structure or document["cif"], name, *energies)[0]
+            found = text.from_cif(structure or document["cif"], name, *energies)
+            if len(found) > 1:
+                return Record(name, reason=f"{UNREADABLE}: the CIF holds {len(found)} crystals, not one")
+            return found[0]
         if document.get("lattice") is not None and document.get("frac_coords") is not None:
             symbols = document.get("species")
             if symbols is None:

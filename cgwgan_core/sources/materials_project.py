@@ -19,16 +19,16 @@ MAX_CHUNK = 1000
 """Documents that the server gives at most in one answer."""
 
 
-def read(folder: Path, chunk: int = MAX_CHUNK, endpoint: str | None = None) -> Iterator[Record]:
+def read(folder: Path, chunk: int = MAX_CHUNK) -> Iterator[Record]:
     """Download what is missing of the current database, then read it from the chunks.
 
     :param folder: where the chunks are kept; see :func:`download`.
     """
-    for path in download(folder, chunk, endpoint):
+    for path in download(folder, chunk):
         yield from documents.read(path)
 
 
-def download(folder: Path, chunk: int = MAX_CHUNK, endpoint: str | None = None) -> list[Path]:
+def download(folder: Path, chunk: int = MAX_CHUNK) -> list[Path]:
     """Download all current (not deprecated) summary documents of the Materials Project.
 
     Chunks are JSON Lines files, ``<folder>/<database version>-<chunk>/00001.jsonl.gz`` and on, in order of
@@ -36,7 +36,6 @@ def download(folder: Path, chunk: int = MAX_CHUNK, endpoint: str | None = None) 
     stopped download goes on after its last whole chunk. A new database version starts anew.
 
     :param chunk: documents per request.
-    :param endpoint: address of the server; by default the client's own.
     :returns: the files, in order.
     :raises InputError: without a key, or if the server cannot be reached or refuses.
     """
@@ -55,7 +54,7 @@ def download(folder: Path, chunk: int = MAX_CHUNK, endpoint: str | None = None) 
 
     what = "connecting"
     try:
-        with MPRester(key, endpoint=endpoint, use_document_model=False, mute_progress_bars=True) as client:
+        with MPRester(key, use_document_model=False, mute_progress_bars=True) as client:
             version = client.db_version
             if not version:
                 raise InputError(

@@ -144,5 +144,5 @@ def _agrees(declared: str, structure: Structure) -> bool:
 
 
 def _unreadable(kind: str, error: Exception) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return f"{UNREADABLE}: {kind} not understood ({words[:200]})"
+    words = "it ends too early" if isinstance(error, IndexError) else " ".join(str(error).split())
+    return f"{UNREADABLE}: {kind} not understood ({words[:200] or type(error).__name__})"

@@ -124,6 +124,15 @@ def make_run(
     )
 
     # ---- candidates and energies
+    files["potential"] = put_json(
+        "potential.json",
+        {"name": "M3GNet-test", "energy_scale": "mp_uncorrected", "digest": "00aa11bb22cc33dd",
+         "versions": {"matgl": "4.1.2"}, "reason": "named by the configuration", "folder": str(folder / "weights"),
+         "checks": [
+             {"crystal": "MgO", "energy_per_atom": -5.9561, "expected": -5.9560, "error": -0.0001, "passed": True},
+             {"crystal": "SrTiO3", "energy_per_atom": -8.0231, "expected": -8.0239, "error": 0.0008, "passed": True},
+         ]},
+    )  # fmt: skip
     candidates = [
         {"candidate_id": f"{t['template_id']}-{'-'.join(e)}", "template_id": t["template_id"], "elements": e,
          "formula": "".join(e), "n_atoms": t["n_atoms"], "volume_scale": 1.1}
@@ -149,8 +158,11 @@ def make_run(
     n_ok, n_short = len(order), len(shortlist)
     files["ranking_counts"] = put_json(
         "ranking_counts.json",
-        {"screened": len(energies), "kept": n_short,
-         "refused": {"below the shortlist": n_ok - n_short - 3, "duplicate": 3, "no energy": 1}},
+        {
+            "screened": len(energies),
+            "kept": n_short,
+            "refused": {"below the shortlist": n_ok - n_short - 3, "duplicate": 3, "no energy": 1},
+        },
     )
 
     # ---- shortlist
@@ -172,7 +184,12 @@ def make_run(
     phonons = []
     for i, row in enumerate(unique[:chosen]):
         lowest = -0.1 if i < stable else -2.0 - i
-        base = {"candidate_id": row["candidate_id"], "threshold": -0.5, "potential": "M3GNet-test", "supercell": [2, 2, 2]}
+        base = {
+            "candidate_id": row["candidate_id"],
+            "threshold": -0.5,
+            "potential": "M3GNet-test",
+            "supercell": [2, 2, 2],
+        }
         if i == chosen - 1 and i >= stable:
             phonons.append({**base, "status": "refused: 648 atoms in the supercell, more than max_atoms (400)"})
         else:
@@ -180,20 +197,27 @@ def make_run(
             phonons.append(
                 {**base, "verdict": verdict, "min_frequency": lowest, "min_frequency_q": [0.5, 0, 0],
                  "n_displacements": 6, **_bands(rng, 5, lowest), "status": "ok",
-                 "spacegroup": row["spacegroup"], **lattice}
+                 "spacegroup": row["spacegroup"], "energy_per_atom": row["energy_per_atom"] - 0.004, **lattice}
             )  # fmt: skip
     parts = phonons[::2], phonons[1::2]
     files["phonons"] = [put(f"phonons/{i}.parquet", tables.PHONONS, p) for i, p in enumerate(parts)]
     survivors = [
         {**row, "spacegroup_symbol": symbol(row["spacegroup"]), "n_atoms": 5, "volume_per_atom": 12.8,
-         "min_frequency": -0.1, "verdict": "stable", "potential": "M3GNet-test"}
+         "min_frequency": -0.1, "verdict": "stable", "potential": "M3GNet-test",
+         "energy_above_hull": row["energy_above_hull"] - 0.004}
         for row in unique[:stable]
     ]  # fmt: skip
     files["stable"] = put("stable.parquet", tables.STABLE, survivors)
     return files
 
 
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., dict[str, Any]]:
+    """The function :func:`make_run`."""
+    return make_run
+
+
 @pytest.fixture
 def run_files(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """A function that writes a run's files into the test's folder; see :func:`make_run`."""
+    """:func:`make_run` in a folder of the test's own."""
     return lambda **options: make_run(tmp_path / "results", **options)

@@ -1,0 +1,27 @@
+"""Where tests find real data and weights that are no part of the project; without them they skip, and say so."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def _folder(variable: str, what: str) -> Path:
+    path = os.environ.get(variable)
+    if not path or not Path(path).is_dir():
+        pytest.skip(f"${variable} names no folder with {what}")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with ``mp_v2023_11_1.parquet`` and smaller samples of the Materials Project."""
+    return _folder("CGWGAN_TEST_DATA", "Materials Project data")
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Folder with M3GNet potentials, one folder each."""
+    return _folder("CGWGAN_TEST_MODELS", "M3GNet potentials")

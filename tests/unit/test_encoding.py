@@ -1,0 +1,233 @@
+"""Templates as tensors: nothing is lost on the way, and nothing forbidden can be generated."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase.data import atomic_numbers
+from numpy.testing import assert_allclose, assert_array_equal
+
+from cgwgan_core.crystal import Templates, asymmetric_unit
+from cgwgan_core.encoding import (
+    N_CLASSES,
+    NO_SITE,
+    Categorical,
+    cell_from_terms,
+    cell_terms,
+    choose,
+)
+from cgwgan_core.errors import InputError
+from cgwgan_core.spacegroups import CELL_FREE, FREE, MULTIPLICITY, REPRESENTATIVE, cell_volume, constrain_cell
+
+
+def all_groups(copies: int = 2, seed: int = 0) -> Templates:
+    """Templates of every group from 2 to 230: 3 or 4 ascending letters, random coordinates and cells."""
+    random = np.random.default_rng(seed)
+    spacegroup, letters = [], []
+    for number in np.repeat(np.arange(2, 231), copies):
+        offered = np.flatnonzero(MULTIPLICITY[number])
+        single = [i for i in offered if not FREE[number, i].any()]
+        several = [i for i in offered if FREE[number, i].any()]
+        n = random.integers(3, 5)
+        chosen = list(random.permutation(single)[: random.integers(0, n)])
+        chosen += list(random.choice(several, n - len(chosen)))
+        spacegroup.append(number)
+        letters.append(sorted(chosen) + [-1] * (4 - n))
+    n = len(spacegroup)
+    lengths, angles = np.exp(random.uniform(1, 3, (n, 3))), random.uniform(75, 105, (n, 3))
+    groups = np.array(spacegroup, dtype=np.int16)
+    cell = constrain_cell(groups, np.column_stack([lengths, angles]))
+    return Templates(groups, cell, np.array(letters, dtype=np.int8), random.random((n, 4, 3))).projected()
+
+
+def assert_same(found: Templates, wanted: Templates) -> None:
+    assert_array_equal(found.spacegroup, wanted.spacegroup)
+    assert_array_equal(found.letters, wanted.letters)
+    assert np.abs((found.coords - wanted.coords + 0.5) % 1 - 0.5).max() < 1e-4
+    assert_allclose(found.cell, wanted.cell, atol=1e-4)
+
+
+def test_round_trip_in_every_group() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates)
+    encoded = encoder.encode(templates)
+    assert encoded.whole.shape == (len(templates), encoder.n_whole)
+    assert encoded.sites.shape == (len(templates), 4, encoder.n_site)
+    assert encoded.whole.dtype == encoded.sites.dtype == torch.float32
+    assert_same(encoder.decode(encoded), templates)
+
+
+def test_round_trip_of_real_structures(shared_data: Path) -> None:
+    with gzip.open(shared_data / "mp_templates34_sample2000.json.gz") as stream:
+        records = json.load(stream)
+    units = []
+    for record in records:
+        numbers = [atomic_numbers[name] for name in record["species"]]
+        units.append(asymmetric_unit(record["lattice"], record["frac_coords"], numbers, 0.1).template)
+    templates = Templates.concat(units)
+    assert len(templates) == 2000
+    encoder = Categorical.fit(templates)
+    encoded = encoder.encode(templates)
+    assert_same(encoder.decode(encoded), templates)
+    # the whole range of the data lies where tanh reaches, and uses most of it
+    cell = encoded.whole[:, len(encoder.groups) :]
+    assert 0.9 < cell.abs().max() < 0.96
+
+
+def test_sites_whose_coordinates_nearly_tie_keep_their_order() -> None:
+    base = all_groups(copies=4)
+    one = base[base.spacegroup == 80][:1]
+    coords = np.array([[[0, 0, 0.1], [0.1263515, 0.7, 0.3], [0.126351500001, 0.2, 0.9], [0, 0, 0]]])
+    one = Templates(one.spacegroup, one.cell, np.array([[0, 1, 1, -1]], dtype=np.int8), coords)
+    encoder = Categorical.fit(Templates.concat([base, one]))
+    assert_same(encoder.decode(encoder.encode(one)), one)
+
+
+def test_cell_terms_separate_size_from_shape() -> None:
+    templates = all_groups()
+    terms = cell_terms(templates.cell, templates.n_atoms)
+    assert_allclose(np.exp(terms[:, 0]), cell_volume(templates.cell) / templates.n_atoms)
+    assert_allclose(cell_from_terms(templates.spacegroup, terms, templates.n_atoms), templates.cell, rtol=1e-9)
+    # α* of a known triclinic cell, as Int. Tables B 1.1 defines it: the angle between b* and c*
+    cell = np.array([[4.0, 5.0, 6.0, 80.0, 95.0, 110.0]])
+    ca, cb, cg = np.cos(np.radians(cell[0, 3:]))
+    gram = np.array([[16, 20 * cg, 24 * cb], [20 * cg, 25, 30 * ca], [24 * cb, 30 * ca, 36]])
+    reciprocal = np.linalg.inv(gram)
+    star = np.degrees(np.arccos(reciprocal[1, 2] / np.sqrt(reciprocal[1, 1] * reciprocal[2, 2])))
+    assert_allclose(cell_terms(cell, np.array([1]))[0, 3], star)
+
+
+def test_any_generated_angles_enclose_a_volume() -> None:
+    random = np.random.default_rng(3)
+    terms = np.column_stack(
+        [random.normal(3, 1, 1000), random.normal(0, 1, (1000, 2)), random.uniform(5, 175, (1000, 3))]
+    )
+    volume = cell_volume(cell_from_terms(np.full(1000, 2), terms, np.full(1000, 8)))
+    assert_allclose(volume / 8, np.exp(terms[:, 0]), rtol=1e-6)
+
+
+def test_state_is_plain_and_complete() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates)
+    again = Categorical.from_state(json.loads(json.dumps(encoder.state())))
+    for found, wanted in zip(again.encode(templates), encoder.encode(templates), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_what_the_data_did_not_have_is_not_covered() -> None:
+    templates = all_groups()
+    known = templates[(templates.spacegroup != 12) & (templates.n_sites == 3)]
+    encoder = Categorical.fit(known)
+    assert encoder.covers(known).all()
+    assert not encoder.covers(templates[templates.spacegroup == 12]).any()
+    assert not encoder.covers(templates[templates.n_sites == 4]).any()
+    dilute = Templates(known.spacegroup, known.cell * [3, 3, 3, 1, 1, 1], known.letters, known.coords)
+    assert not encoder.covers(dilute).all()
+    with pytest.raises(ValueError, match="outside"):
+        encoder.encode(templates)
+
+
+def test_no_templates() -> None:
+    with pytest.raises(InputError, match="block `training`"):
+        Categorical.fit(all_groups()[:0])
+
+
+@pytest.fixture(scope="module")
+def generated() -> tuple[Categorical, Templates]:
+    """What an untrained head makes of noise: every group and letter comes up."""
+    encoder = Categorical.fit(all_groups())
+    torch.manual_seed(0)
+    head = encoder.head(16)
+    with torch.no_grad():
+        encoded = head(3 * torch.randn(20_000, 16), torch.rand(20_000, head.n_noise))
+    return encoder, encoder.decode(encoded)
+
+
+def test_generated_letters_obey_their_group(generated: tuple[Categorical, Templates]) -> None:
+    _, templates = generated
+    letters, there = templates.letters, templates.letters >= 0
+    assert set(templates.spacegroup) == set(range(2, 231))
+    assert (templates.multiplicities[there] > 0).all()
+    assert set(templates.n_sites) == {3, 4}
+    assert (there[:, :-1] | ~there[:, 1:]).all(), "nothing follows an empty slot"
+    after, before = letters[:, 1:], letters[:, :-1]
+    assert ((after >= before) | (after < 0)).all(), "letters ascend"
+    fixed = ~FREE[templates.spacegroup[:, None], letters].any(-1) & there
+    assert not (fixed[:, 1:] & (after == before)).any(), "a point that cannot move is occupied once"
+    assert fixed.any()
+    assert ((after == before) & there[:, 1:]).any()
+
+
+def test_generated_geometry_obeys_its_group(generated: tuple[Categorical, Templates]) -> None:
+    encoder, templates = generated
+    maps = REPRESENTATIVE[templates.spacegroup[:, None], templates.letters]
+    on = np.einsum("nkij,nkj->nki", maps[..., :3], templates.coords) + maps[..., 3]
+    off = np.abs((on - templates.coords + 0.5) % 1 - 0.5)[templates.letters >= 0]
+    assert off.max() < 1e-12
+    assert (0 <= templates.coords).all()
+    assert (templates.coords < 1).all()
+    assert_array_equal(templates.cell, constrain_cell(templates.spacegroup, templates.cell))
+    assert np.isfinite(templates.volume).all()
+    assert encoder.covers(templates).all()
+
+
+def test_real_and_generated_take_the_same_form(generated: tuple[Categorical, Templates]) -> None:
+    encoder, _ = generated
+    torch.manual_seed(1)
+    head = encoder.head(16)
+    with torch.no_grad():
+        encoded = head(torch.randn(500, 16), torch.rand(500, head.n_noise))
+    again = encoder.encode(encoder.decode(encoded))
+    for found, wanted in zip(again, encoded, strict=True):
+        assert_allclose(found.numpy(), wanted.numpy(), atol=2e-5)
+    letters = encoded.sites[..., :N_CLASSES]
+    assert set(letters.unique().tolist()) == {0.0, 1.0}
+    free = torch.from_numpy(CELL_FREE[encoder.decode(encoded).spacegroup])
+    assert (encoded.whole[:, -6:][~free] == 0).all()
+
+
+def test_every_choice_gets_a_gradient() -> None:
+    encoder = Categorical.fit(all_groups())
+    torch.manual_seed(2)
+    head = encoder.head(16)
+    encoded = head(torch.randn(256, 16), torch.rand(256, head.n_noise))
+    weight = torch.randn(encoder.n_whole), torch.randn(encoder.n_site)
+    sum((part * w).sum() for part, w in zip(encoded, weight, strict=True)).backward()
+    for name, parameter in head.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_temperature() -> None:
+    encoder = Categorical.fit(all_groups())
+    torch.manual_seed(4)
+    head = encoder.head(16)
+    hidden = torch.randn(1, 16).expand(300, 16)
+    kinds = {}
+    for temperature in (1e-4, 1.0):
+        with torch.no_grad():
+            found = encoder.decode(head(hidden, torch.rand(300, head.n_noise), temperature))
+        kinds[temperature] = len(np.unique(np.column_stack([found.spacegroup, found.letters]), axis=0))
+    assert kinds[1e-4] == 1
+    assert kinds[1.0] > 100
+
+
+def test_choices_have_the_probabilities_of_the_softmax() -> None:
+    logits = torch.tensor([0.0, 1.0, -torch.inf, 2.0]).expand(40_000, 4)
+    for temperature in (0.5, 1.0, 2.0):
+        torch.manual_seed(5)
+        drawn = choose(logits, torch.rand(40_000, 4), temperature)
+        assert torch.equal(drawn.sum(1), torch.ones(40_000))
+        assert_allclose(drawn.mean(0), torch.softmax(logits[0] / temperature, 0), atol=0.01)
+
+
+def test_empty_slot_is_a_class_of_its_own() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates)
+    sites = encoder.encode(templates).sites
+    empty = torch.from_numpy(templates.letters < 0)
+    assert (sites[..., NO_SITE][empty] == 1).all()
+    assert (sites[empty].sum(1) == 1).all(), "an empty slot holds nothing else"

@@ -1,0 +1,154 @@
+"""The counts of a run: every number against the files it was counted from, and every lost row found out."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from cgwgan_core import tables
+from cgwgan_core.errors import InputError
+from cgwgan_core.figures import figure_funnel
+from cgwgan_core.funnel import CountError, RunFiles, Stage, category, collect
+from cgwgan_core.jobs import Provenance
+
+
+def rewrite(path: str, change) -> None:
+    """Write a table again with changed rows."""
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    change(rows)
+    schema = table.schema.remove_metadata()
+    tables.write(path, rows, schema, Provenance())
+
+
+def test_every_stage_is_counted_from_its_files(run_files):
+    funnel = collect(RunFiles(**run_files(stable=2, chosen=5)))
+    found = {stage.key: (stage.count_in, stage.kept, stage.refused) for stage in funnel.stages}
+    assert found == {
+        "read": (527, 520, {"no positions": 7}),
+        "asu": (520, 500, {"symmetry not found": 20}),
+        "training": (500, 300, {"5 or more sites": 150, "P1": 50}),
+        "templates": (
+            1204, 60, {"short distance": 900, "atom count": 210, "duplicate": 30, "number density": 4},
+        ),
+        "candidates": (240, 240, {}),
+        "screened": (240, 239, {"two atoms are … Å apart": 1}),
+        "ranked": (239, 11, {"below the shortlist": 225, "duplicate": 3}),
+        "relaxed": (11, 10, {"not converged": 1}),
+        "unique": (10, 8, {"known already": 1, "repeats a better candidate": 1}),
+        "chosen": (8, 5, {"beyond the number asked for": 3}),
+        "stable": (5, 2, {"imaginary frequencies": 2, "… atoms in the supercell, more than max_atoms": 1}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("stable", "chosen"), [(0, 4), (0, 0), (3, 3)])
+def test_runs_that_keep_nothing_or_everything_add_up(run_files, stable, chosen):
+    funnel = collect(RunFiles(**run_files(stable=stable, chosen=chosen)))
+    assert funnel["stable"].kept == stable
+    assert funnel["stable"].count_in == chosen
+
+
+def test_a_single_shard_may_be_a_plain_path(run_files):
+    files = run_files()
+    rows = [row for path in files["phonons"] for row in pq.read_table(path).to_pylist()]
+    tables.write(files["phonons"][0], rows, tables.PHONONS, Provenance())
+    whole = RunFiles(**{**files, "phonons": files["phonons"][0]})
+    assert whole.phonons == (files["phonons"][0],)
+    assert collect(whole)["stable"].kept == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "stage"),
+    [
+        ("structures", lambda rows: rows.pop(), "training|asu"),
+        ("rejected", lambda rows: rows.pop(), "training"),
+        ("rejected", lambda rows: rows[0].update(stage="elsewhere"), "rejected"),
+        ("templates", lambda rows: rows.pop(), "templates"),
+        ("candidates", lambda rows: rows.pop(), "screened"),
+        ("screened", lambda rows: rows.append(rows[0]), "screened"),
+        ("screened", lambda rows: rows[0].update(status="failed"), "ranked"),
+        ("ranked", lambda rows: rows.pop(), "ranked"),
+        ("relaxed", lambda rows: rows.pop(), "relaxed"),
+        ("unique", lambda rows: rows.pop(), "unique"),
+        ("unique", lambda rows: rows[0].update(phonon_rank=None), "stable"),
+        ("phonons", lambda rows: rows.pop(), "stable"),
+        ("phonons", lambda rows: rows[0].update(verdict="unstable"), "stable"),
+        ("stable", lambda rows: rows.pop(), "stable"),
+    ],
+)
+def test_a_row_lost_or_counted_twice_is_an_error(run_files, name, change, stage):
+    files = run_files()
+    path = files[name] if isinstance(files[name], str) else files[name][0]
+    rewrite(path, change)
+    with pytest.raises(CountError, match=rf"^({stage}): "):
+        collect(RunFiles(**files))
+
+
+@pytest.mark.parametrize("name", ["template_counts", "ranking_counts"])
+def test_counts_that_do_not_add_up_are_an_error(run_files, name):
+    files = run_files()
+    content = json.loads(Path(files[name]).read_text())
+    content["refused"]["duplicate"] += 1
+    Path(files[name]).write_text(json.dumps(content))
+    with pytest.raises(CountError, match="entered"):
+        collect(RunFiles(**files))
+
+
+def test_a_broken_file_is_named(run_files):
+    files = run_files()
+    Path(files["ranking_counts"]).write_text("{")
+    with pytest.raises(InputError, match=r"ranking_counts\.json: not readable"):
+        collect(RunFiles(**files))
+
+
+def test_stage_check():
+    Stage("x", "x", 3, 1, {"a": 1, "b": 1}).check()
+    with pytest.raises(CountError, match="x: 3 entered; 1 kept \\+ 1 refused"):
+        Stage("x", "x", 3, 1, {"a": 1}).check()
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("ok", "ok"),
+        ("failed: ValueError: 3 of 7", "failed"),
+        ("two atoms are 0.21 Å apart", "two atoms are … Å apart"),
+        ("88 atoms in 1.2e+02 Å³", "… atoms in … Å³"),
+        ("not 3 or 4 sites", "not 3 or 4 sites"),
+        ("space group below 2", "space group below 2"),
+    ],
+)
+def test_reasons_lose_what_belongs_to_one_record(reason, expected):
+    assert category(reason) == expected
+
+
+def test_json_holds_the_stages_and_is_the_same_twice(run_files, tmp_path):
+    funnel = collect(RunFiles(**run_files()))
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    for path in (first, second):
+        funnel.write(path, Provenance("abc", {"x": "y"}))
+    assert first.read_bytes() == second.read_bytes()
+    content = json.loads(first.read_text())
+    assert [stage["kept"] for stage in content["stages"]] == [stage.kept for stage in funnel.stages]
+    assert content["made_from"]["cgwgan.config"] == "abc"
+
+
+def test_picture_shows_every_count_in_words(run_files):
+    funnel = collect(RunFiles(**run_files()))
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", figure_funnel(funnel))
+    for stage in funnel.stages:
+        assert f"{stage.kept:,}" in texts
+        assert stage.name in texts
+        for reason, n in list(stage.refused.items())[:1]:
+            assert any(text.startswith(f"− {reason} ({n:,})") for text in texts)
+
+
+def test_picture_alone_is_well_formed_and_the_same_twice(run_files):
+    funnel = collect(RunFiles(**run_files(stable=0, chosen=0)))
+    picture = figure_funnel(funnel, standalone=True)
+    assert picture == figure_funnel(funnel, standalone=True)
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert "metadata" not in picture

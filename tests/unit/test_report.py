@@ -1,0 +1,285 @@
+"""The report: its numbers are the tables' numbers, it needs nothing else, and equal files make equal bytes."""
+
+import importlib.util
+import re
+import shutil
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from cgwgan_core import figures, report, tables
+from cgwgan_core.funnel import RunFiles, collect
+from cgwgan_core.jobs import Provenance
+from cgwgan_core.quality import Facts, compare
+
+ROOT = Path(__file__).parents[2]
+VOID = {"meta", "br", "link", "use", "path", "rect"}
+
+
+class Page(HTMLParser):
+    """Text of every table, all identifiers and references, and whether the tags are balanced."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.sections: dict[str, str] = {}
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self._table: list[list[str]] | None = None
+        self._section = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if "id" in values:
+            self.ids.append(values["id"])
+        for name in ("href", "xlink:href", "src", "style", "clip-path", "action"):
+            self.references += [values[name]] if name in values else []
+        if tag == "section":
+            self._section = values["id"]
+        if tag == "table":
+            self._table = self.tables.setdefault(values.get("aria-label", f"table {len(self.tables)}"), [])
+        if tag == "tr" and self._table is not None:
+            self._table.append([])
+        if tag in ("td", "th") and self._table:
+            self._table[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag
+        if tag == "table":
+            self._table = None
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self._section] = self.sections.get(self._section, "") + data
+        if self._table and {"td", "th"} & set(self.open):
+            self._table[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("report_script", ROOT / "scripts" / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def rendered(write_run, config, tmp_path_factory) -> Callable[..., tuple[str, RunFiles]]:
+    """Report and files of a run that no test changes; each run is made once."""
+
+    @cache
+    def make(stable: int = 2, chosen: int = 5) -> tuple[str, RunFiles]:
+        files = RunFiles(**write_run(tmp_path_factory.mktemp("run"), stable=stable, chosen=chosen))
+        return report.render(files, collect(files), config), files
+
+    return make
+
+
+def test_survivors_are_those_of_the_table(rendered):
+    html, files = rendered(stable=3, chosen=5)
+    rows = sorted(pq.read_table(files.stable).to_pylist(), key=lambda row: row["energy_above_hull"])
+    shown = Page(html).tables["Survivors"][1:]
+    assert len(shown) == len(rows) == 3
+    for cells, row in zip(shown, rows, strict=True):
+        assert cells[0] == row["formula"]
+        assert cells[1].endswith(f"({row['spacegroup']})")
+        assert cells[2] == f"{row['energy_above_hull']:.3f}"
+        assert cells[3] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
+        assert cells[4] == f"{row['min_frequency']:.2f}".replace("-", "−")
+        assert cells[6] == f"{row['volume_per_atom']:.2f}"
+        assert cells[7] == "novel"
+        assert cells[9] == row["candidate_id"]
+
+
+def test_every_phonon_row_is_shown_with_its_reason(rendered):
+    html, files = rendered(stable=1, chosen=5)
+    rows = {r["candidate_id"]: r for path in files.phonons for r in pq.read_table(path).to_pylist()}
+    shown = Page(html).tables["Phonon verdicts"][1:]
+    assert {cells[6] for cells in shown} == set(rows)
+    for cells in shown:
+        row = rows[cells[6]]
+        assert cells[4] == (row["verdict"] or "–")
+        if row["status"] == "ok":
+            assert cells[5].startswith(f"{row['min_frequency']:.2f} THz at q = (0.5, 0, 0)".replace("-", "−"))
+        else:
+            assert cells[5] == row["status"]
+
+
+def test_a_crystal_has_one_energy_in_the_whole_page(rendered):
+    tables_shown = Page(rendered(stable=3, chosen=5)[0]).tables
+    verdicts = {cells[6]: cells[2] for cells in tables_shown["Phonon verdicts"][1:]}
+    for cells in tables_shown["Survivors"][1:]:
+        assert verdicts[cells[9]] == cells[2]
+
+
+def test_refusals_are_those_of_the_funnel(rendered):
+    html, files = rendered()
+    shown = [
+        (cells[0], cells[1], int(cells[2].replace(",", "")))
+        for cells in Page(html).tables["Refusals by stage and reason"][1:]
+    ]
+    assert shown == [(s.key, why, n) for s in collect(files).stages for why, n in s.refused.items()]
+
+
+def test_metrics_are_those_of_the_tables(rendered):
+    html, files = rendered()
+    training = pq.read_table(files.training)
+    train = training.filter(np.array(training["split"].to_pylist()) == "train")
+    expected = compare(Facts.from_table(pq.read_table(files.templates)), Facts.from_table(train))
+    text = " ".join(Page(html).sections["templates"].split())
+    for name, key in (
+        ("number density, overlap", "density_overlap"),
+        ("space groups, total variation", "tv_spacegroup"),
+        ("crystal systems, total variation", "tv_crystal_system"),
+        ("atoms per cell, total variation", "tv_n_atoms"),
+    ):
+        assert re.search(rf"{name} ?{expected[key]:.3f}", text), name
+    # 60 kept of 1,204 draws, 30 repeats: 90 valid; every ninth template is in training
+    assert re.search(rf"valid ?{100 * 90 / 1204:.1f} %", text)
+    assert re.search(rf"distinct ?{100 * 60 / 90:.1f} %", text)
+    assert re.search(rf"not in training ?{100 * 53 / 60:.1f} %", text)
+
+
+@pytest.mark.parametrize(("stable", "chosen"), [(2, 5), (0, 4), (0, 0)])
+def test_the_page_stands_alone(rendered, stable, chosen):
+    html, _ = rendered(stable=stable, chosen=chosen)
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "@import" not in html
+    page = Page(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    for reference in page.references:
+        for target in re.findall(r"url\(([^)]*)\)", reference) or ([reference] if reference.startswith("#") else []):
+            assert target.removeprefix("#") in page.ids
+    assert not re.search(r"<(link|img|iframe|object)\b|<script[^>]*src", html)
+
+
+def test_equal_files_make_equal_bytes_wherever_they_lie(run_files, config, script, tmp_path):
+    files = run_files()
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "results", moved)
+    old, new = str(tmp_path / "results"), str(moved)
+    copied = {
+        name: value.replace(old, new) if isinstance(value, str) else [path.replace(old, new) for path in value]
+        for name, value in files.items()
+    }
+    outputs = []
+    for number, some in enumerate((files, copied)):
+        names = [str(tmp_path / f"{number}.{ending}") for ending in ("html", "json", "svg")]
+        script.main(RunFiles(**some), config, *names, made_from=Provenance("abc", {}))
+        outputs.append([Path(name).read_bytes() for name in names])
+    assert outputs[0] == outputs[1]
+    assert str(tmp_path).encode() not in b"".join(outputs[0])
+
+
+def test_no_survivor_is_told_plainly(rendered):
+    html, _ = rendered(stable=0, chosen=4)
+    text = " ".join(re.sub(r"<[^>]+>", "", html).split())
+    assert "None of the 3 crystals whose phonons were computed is dynamically stable" in text
+    assert "whose lowest frequency is −2.00 THz" in text
+    assert "Survivors" not in Page(html).tables
+    assert len(Page(html).tables["Phonon verdicts"]) == 5
+
+
+def test_no_phonons_at_all_is_told_plainly(rendered):
+    html, _ = rendered(stable=0, chosen=0)
+    assert "No crystal of this run reached the phonon calculations" in html
+    assert "No phonons were computed." in html
+    assert "Phonon bands" not in html
+
+
+def test_a_survivor_that_is_known_is_not_called_novel(run_files, config):
+    files = RunFiles(**run_files(stable=1, chosen=2))
+    rows = pq.read_table(files.unique).to_pylist()
+    rows[0]["known_match"] = "mp-42"
+    tables.write(files.unique, rows, tables.UNIQUE, Provenance())
+    html = report.render(files, collect(files), config)
+    assert Page(html).tables["Survivors"][1][7] == "known: mp-42"
+    assert "1 of these do match one" in html
+
+
+def test_text_from_files_is_escaped(run_files, config):
+    files = RunFiles(**run_files(stable=0, chosen=2))
+    rows = pq.read_table(files.phonons[0]).to_pylist()
+    rows[0] |= {"verdict": None, "status": "failed: <script>alert(1)</script> & more"}
+    tables.write(files.phonons[0], rows, tables.PHONONS, Provenance())
+    html = report.render(files, collect(files), config)
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
+
+
+def test_a_training_that_logged_nothing_and_an_empty_held_out_set_are_fine(run_files, config):
+    files = RunFiles(**run_files())
+    Path(files.training_curve).write_text("step,critic_loss,wasserstein,gradient_penalty\n")
+    rows = [row | {"split": "train"} for row in pq.read_table(files.training).to_pylist()]
+    tables.write(files.training, rows, tables.TRAINING, Provenance())
+    page = Page(report.render(files, collect(files), config))
+    assert "number density, overlap" in page.sections["templates"]
+
+
+def test_provenance_names_config_versions_and_digests(rendered, config):
+    html, _ = rendered()
+    text = Page(html).sections["provenance"]
+    assert f"Seed {config['seed']}." in text
+    assert yaml.safe_load(re.search(r"<pre>(.*?)</pre>", html, re.DOTALL)[1]) == config
+    assert re.search(r"phonopy\s*\d+\.\d+", text)
+    assert "generator fedcba9876543210" in text
+
+
+def test_bands_are_not_joined_where_the_path_jumps():
+    distances, frequencies = np.array([0.0, 0.1, 0.1, 0.2]), np.array([[1.0], [2.0], [-3.0], [1.5]])
+    ticks, labels = [0.0, 0.1, 0.2], ["Γ", "X|K", "L"]
+
+    def drawn(breaks: list[int]) -> str:
+        return figures.figure_bands([figures.Bands("A", "", True, distances, frequencies, breaks, ticks, labels)])
+
+    # a segment is one line, and one more for its imaginary part
+    assert drawn([0, 2]).count('id="bands-line2d') == drawn([0]).count('id="bands-line2d') + 2
+    for label in labels:
+        assert f">{label}<" in drawn([0, 2])
+
+
+def test_histograms_hold_every_template_once():
+    edges = figures.DENSITY_EDGES
+    values = np.array([0.0, 0.051, 0.249, 0.9])
+    assert figures.shares(values, edges).sum() == pytest.approx(1)
+    svg = figures.figure_number_density(values, values)
+    assert "overlap Σ min(p, q) = 1.000" in svg
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("BaRuO3", "BaRuO<sub>3</sub>"), ("Ba12Ru", "Ba<sub>12</sub>Ru"), ("<b>", "&lt;b&gt;")],
+)
+def test_formulas_have_subscripts(text, expected):
+    assert report.formula_html(text) == expected
+
+
+def test_numbers_are_printed_with_a_true_minus():
+    assert report.fixed(-1234.567, 1) == "−1,234.6"
+    assert report.fixed(-0.0001, 2) == "0.00"
+    assert report.fixed(float("nan"), 2) == report.fixed(None, 2) == "–"

@@ -1,0 +1,70 @@
+"""Sampling: a seed stands for one endless stream of templates."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from cgwgan_core.crystal import Templates
+from cgwgan_core.encoding import Categorical
+from cgwgan_core.gan import Bundle, ModelOptions, build
+from cgwgan_core.sampling import BATCH, sample
+from cgwgan_core.spacegroups import constrain_cell
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    """An untrained model of three groups."""
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.array([2, 12, 166], dtype=np.int16), 40)
+    cell = constrain_cell(groups, np.column_stack([random.uniform(3, 9, (120, 3)), random.uniform(80, 100, (120, 3))]))
+    letters = np.array([[0, 2, 8], [0, 8, 9], [0, 2, 8]], dtype=np.int8)[np.searchsorted([2, 12, 166], groups)]
+    encoder = Categorical.fit(Templates(groups, cell, letters, random.random((120, 3, 3))).projected())
+    options = ModelOptions(latent=16, generator=(32,), critic=(16,))
+    return Bundle(encoder, *build(encoder, options, seed=3), options, data="", steps=0)
+
+
+def assert_equal(found: Templates, wanted: Templates) -> None:
+    for name in ("spacegroup", "cell", "letters", "coords"):
+        assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
+
+
+def test_same_seed_same_templates(bundle: Bundle) -> None:
+    first = sample(bundle, 100, seed=5)
+    assert len(first) == 100
+    assert_equal(sample(bundle, 100, seed=5), first)
+    assert (sample(bundle, 100, seed=6).cell != first.cell).any()
+
+
+def test_fewer_are_the_first_of_more(bundle: Bundle) -> None:
+    more = sample(bundle, BATCH + 10, seed=5)
+    assert len(more) == BATCH + 10
+    assert_equal(sample(bundle, 7, seed=5), more[:7])
+    assert_equal(sample(bundle, BATCH + 3, seed=5), more[: BATCH + 3])
+    assert (more.cell[BATCH:] != more.cell[:10]).any(), "the second batch is another one"
+
+
+def test_threads_and_global_random_state_play_no_part(bundle: Bundle) -> None:
+    first = sample(bundle, 50, seed=5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    assert_equal(sample(bundle, 50, seed=5), first)
+    assert torch.get_num_threads() == 2
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.set_num_threads(threads)
+
+
+def test_templates_are_in_canonical_form(bundle: Bundle) -> None:
+    found = sample(bundle, 500, seed=1)
+    assert_equal(found.projected(), found)
+
+
+def test_none(bundle: Bundle) -> None:
+    assert len(sample(bundle, 0, seed=1)) == 0
+
+
+def test_temperature_must_be_positive(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        sample(bundle, 1, seed=1, temperature=0.0)
