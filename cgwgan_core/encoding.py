@@ -189,6 +189,10 @@ class Categorical:
         self.cell_free = torch.from_numpy(CELL_FREE[self.groups].astype(np.float32))
         """(groups, 6): the volume is always free, and a term is free where its cell parameter is."""
         self.n_site = N_CLASSES + 6 + 1
+        self.group_counts = np.zeros(len(groups))
+        """(groups,): how often each occurs in the data; zero in an encoder that comes from a checkpoint."""
+        self.letter_counts = np.zeros((max_sites, len(groups), N_CLASSES, N_CLASSES))
+        """(K, groups, 28, 28): how often a class (last axis) follows another in a slot; NO_SITE before the first."""
 
     @classmethod
     def fit(cls, templates: Templates) -> "Categorical":
@@ -215,7 +219,19 @@ class Categorical:
         groups = np.unique(templates.spacegroup).tolist()
         sites = templates.n_sites
         ranges = (x.tolist() for x in (centre, spread, middle - half, middle + half))
-        return cls(groups, int(sites.min()), int(sites.max()), *ranges)
+        encoder = cls(groups, int(sites.min()), int(sites.max()), *ranges)
+        group, letters = encoder._classes(templates)
+        np.add.at(encoder.group_counts, group, 1)
+        before = np.column_stack([np.full(len(templates), NO_SITE), letters[:, :-1]])
+        np.add.at(encoder.letter_counts, (np.arange(letters.shape[1]), group[:, None], before, letters), 1)
+        return encoder
+
+    def _classes(self, templates: Templates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Class of the group, (N,), and of each slot, (N, K)."""
+        letters = np.full((len(templates), self.n_slots), NO_SITE)
+        width = min(self.n_slots, templates.letters.shape[1])
+        letters[:, :width] = np.where(templates.letters < 0, NO_SITE, templates.letters)[:, :width]
+        return np.searchsorted(self.groups, templates.spacegroup), letters
 
     def scale(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cell terms to [-1, 1], (N, 6)."""
@@ -260,19 +276,17 @@ class Categorical:
         """See :class:`Encoder`."""
         if not (covered := self.covers(templates)).all():
             raise ValueError(f"{(~covered).sum()} templates lie outside of what this encoder represents")
-        group = torch.from_numpy(np.searchsorted(self.groups, templates.spacegroup))
-        letters = np.full((len(templates), self.n_slots), NO_SITE)
+        group, letters = self._classes(templates)
         coords = np.zeros((len(templates), self.n_slots, 3))
         width = min(self.n_slots, templates.letters.shape[1])
-        letters[:, :width] = np.where(templates.letters < 0, NO_SITE, templates.letters)[:, :width]
         coords[:, :width] = templates.coords[:, :width]
         scaled = self.scale(cell_terms(templates.cell, templates.n_atoms))
         angle = 2 * np.pi * coords
         circle = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
         return self.assemble(
-            functional.one_hot(group, len(self.groups)).float(),
+            functional.one_hot(torch.from_numpy(group), len(self.groups)).float(),
             torch.from_numpy(scaled).float(),
-            functional.one_hot(torch.from_numpy(letters).long(), N_CLASSES).float(),
+            functional.one_hot(torch.from_numpy(letters), N_CLASSES).float(),
             torch.from_numpy(circle).float(),
         )
 
@@ -321,6 +335,10 @@ class CategoricalHead(Head):
     zero; letters ascend (the canonical order of sites), and one without free parameters cannot repeat. The
     general position comes last and always has free parameters, hence some letter always remains. "No site" is
     open to the slots beyond the fewest sites of the training data, and nothing follows it.
+
+    Each choice's logits have a learned term of their own, by group and preceding letter, that starts at the
+    logarithm of the data's frequencies: an untrained generator already draws groups and letters about as
+    often as the data has them, and the training is left with what depends on more than that.
     """
 
     def __init__(self, encoder: Categorical, width: int) -> None:
@@ -330,6 +348,8 @@ class CategoricalHead(Head):
         self.n_noise = n + k * N_CLASSES
         self.group = nn.Linear(width, n)
         self.letter = nn.ModuleList(nn.Linear(width, N_CLASSES) for _ in range(k))
+        self.often = nn.Parameter(_log_share(encoder.group_counts))
+        self.next = nn.Parameter(_log_share(encoder.letter_counts))
         self.terms = nn.Linear(width, len(CELL_TERMS))
         self.coords = nn.Linear(width, k * 6)
         # what has been chosen so far is added to the hidden layer
@@ -341,7 +361,7 @@ class CategoricalHead(Head):
         encoder = self.encoder
         offered, single, traits = (t.to(hidden.device) for t in (encoder.offered, encoder.single, encoder.traits))
         n = offered.shape[0]
-        group = choose(self.group(hidden), noise[:, :n], temperature)
+        group = choose(self.group(hidden) + self.often, noise[:, :n], temperature)
         index = group.argmax(1)
         by_letter = (group @ traits.flatten(1)).view(-1, *traits.shape[1:])
         hidden = hidden + self.after_group(group)
@@ -349,12 +369,14 @@ class CategoricalHead(Head):
         rank = torch.arange(N_LETTERS, device=hidden.device)
         ended = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         lowest = torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+        chosen = torch.full_like(index, NO_SITE)
         letters = []
         for k, (layer, after) in enumerate(zip(self.letter, self.after_letter, strict=True)):
             allowed = offered[index] & (rank >= lowest[:, None]) & ~ended[:, None]
             empty = ended if k < encoder.min_sites else torch.ones_like(ended)
             allowed = torch.cat([allowed, empty[:, None]], dim=1)
-            logits = layer(torch.relu(hidden)).masked_fill(~allowed, -torch.inf)
+            logits = layer(torch.relu(hidden)) + self.next[k, index, chosen]
+            logits = logits.masked_fill(~allowed, -torch.inf)
             start = n + k * N_CLASSES
             letter = choose(logits, noise[:, start : start + N_CLASSES], temperature)
             chosen = letter.argmax(1)
@@ -371,6 +393,12 @@ class CategoricalHead(Head):
         # a point of the square becomes a point of the unit circle: a coordinate without a seam at 0 = 1
         circle = circle / (circle.square().sum(-1, keepdim=True) + 1e-12).sqrt()
         return encoder.assemble(group, terms, torch.stack(letters, dim=1), circle)
+
+
+def _log_share(counts: NDArray[np.float64]) -> Tensor:
+    """Logarithms of the shares along the last axis, with half a count more for every class."""
+    more = counts + 0.5
+    return torch.from_numpy(np.log(more / more.sum(-1, keepdims=True))).float()
 
 
 def choose(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:

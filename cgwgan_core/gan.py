@@ -19,7 +19,6 @@ import io
 import json
 import logging
 import os
-import pickle
 import shutil
 import time
 from collections.abc import Iterator
@@ -159,9 +158,8 @@ def load_generator(path: str | Path) -> Bundle:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint; set model.init to an existing one, or to scratch") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not a readable checkpoint ({first}); train it again") from None
+    except Exception as error:  # unpickling what is no checkpoint may raise anything
+        raise InputError(f"{path}: not a readable checkpoint ({_first_line(error)}); train it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise InputError(f"{path}: not a checkpoint of this program (format {found!r}, not {FORMAT!r}); train one")
@@ -173,7 +171,13 @@ def load_generator(path: str | Path) -> Bundle:
         critic.load_state_dict(content["critic"])
         return Bundle(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"])
     except (KeyError, TypeError, RuntimeError, InputError) as error:
-        raise InputError(f"{path}: a damaged checkpoint, or one of another version ({error}); train it again") from None
+        raise InputError(
+            f"{path}: a damaged checkpoint, or one of another version ({_first_line(error)}); train it again"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def build(encoder: Encoder, options: ModelOptions, seed: int) -> tuple[Generator, Critic]:

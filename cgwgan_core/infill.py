@@ -42,23 +42,25 @@ def assignments(n_sites: int, elements: tuple[str, ...]) -> list[tuple[str, ...]
 
 
 @cache
-def element_volumes() -> dict[str, float]:
-    """Volume an element takes in compounds, Å³ per atom; see ``data/make_tables.py``."""
+def element_volumes(oxide: bool) -> dict[str, float]:
+    """Volume of each element in compounds with O or F, or in all others, Å³ per atom; see ``data/make_tables.py``."""
+    column = "oxide" if oxide else "other"
     with (files("cgwgan_core.data") / "element_volumes.csv").open() as stream:
-        return {row["element"]: float(row["volume"]) for row in csv.DictReader(stream)}
+        return {row["element"]: float(row[column]) for row in csv.DictReader(stream) if row[column]}
 
 
-def element_volume(symbol: str) -> float:
-    """Volume of one element, Å³ per atom.
+def typical_volumes(elements: Sequence[str]) -> dict[str, float]:
+    """Volume that each element takes in compounds of these elements, Å³ per atom.
 
-    :raises InputError: if too few compounds hold the element for a volume to be known.
+    :raises InputError: if too few compounds hold an element for its volume to be known.
     """
-    try:
-        return element_volumes()[symbol]
-    except KeyError:
+    known = element_volumes(not {"O", "F"}.isdisjoint(elements))
+    if missing := [e for e in elements if e not in known]:
         raise InputError(
-            f"chemistry: no volume is known for {symbol}; set infill.volume to template to keep the templates' own"
-        ) from None
+            f"chemistry: no volume is known for {', '.join(missing)}; set infill.volume to template to keep the"
+            " templates' own"
+        )
+    return {e: known[e] for e in elements}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def infill(templates: Templates, elements: Sequence[str], options: InfillOptions
     :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``.
     """
     elements = tuple(elements)
-    volumes = {e: element_volume(e) for e in elements} if options.volume == "elements" else {}
+    volumes = typical_volumes(elements) if options.volume == "elements" else {}
     index: list[int] = []
     chosen: list[tuple[str, ...]] = []
     formulas: list[str] = []

@@ -134,13 +134,15 @@ def phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> Phono
     """Relax a crystal, compute its phonons and judge it.
 
     A crystal that is too large, does not converge, or fails anywhere on the way is a result whose status
-    says so, never an exception.
+    says so, not an exception.
 
     :param atoms: the crystal, any cell.
     :returns: the result; its verdict is ``None`` unless the status is ok.
     """
     try:
         return _phonons(atoms, potential, options)
+    except MemoryError:
+        raise  # the machine's fault, not the crystal's
     except Exception as error:
         return PhononResult(f"failed: {type(error).__name__}: {error}".splitlines()[0], potential.name)
 
@@ -257,7 +259,9 @@ def lowest_mode(phonon: Phonopy, path: BandPath, mesh: Sequence[int]) -> tuple[f
     """The lowest frequency over the band path and a Γ-centred mesh, and its q-point.
 
     At Γ the three acoustic modes are left out: the sum rule makes them zero, and what remains of them is
-    noise. Among equal frequencies the first q-point of the path, then of the mesh, is named.
+    noise. Without an imaginary mode, the lowest is the acoustic branch at the q-point next to Γ: then its
+    sign means something, its size does not. Among equal frequencies the first q-point of the path, then of
+    the mesh, is named.
 
     :returns: the frequency in THz, negative for an imaginary one, and q [3] in reduced coordinates.
     """

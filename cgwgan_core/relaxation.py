@@ -6,17 +6,22 @@ its symmetry anyway, but rounding in single precision would slowly destroy it. T
 lowest in energy *of its symmetry*; whether it is stable against losing it is what phonons tell.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from ase import Atoms
-from ase.calculators.calculator import CalculatorError
 from ase.constraints import FixSymmetry
+from ase.data import atomic_numbers
 from ase.filters import FrechetCellFilter
-from ase.optimize import FIRE
+from ase.optimize import BFGS
 
-from .crystal import spacegroup_of
+from .crystal import Templates, spacegroup_of, to_atoms
+from .energetics import Hull, formation_energies, reduced_formula, references
 from .errors import InputError
+from .jobs import logger, progress
 from .potentials import Potential, neighbours
 
 SYMPREC_BEFORE = 0.01
@@ -73,9 +78,7 @@ class Relaxed:
         return self.status == "ok"
 
 
-def relax(
-    atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmetry: bool = True
-) -> Relaxed:
+def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmetry: bool = True) -> Relaxed:
     """Relax positions and cell. Never raises for what a crystal does: its status tells.
 
     :param keep_symmetry: impose the symmetry found at :data:`SYMPREC_BEFORE`.
@@ -85,11 +88,12 @@ def relax(
     moving = start.copy()
     moving.calc = potential.calculator()
     before = spacegroup_of(start, SYMPREC_BEFORE)
-    status, steps = "not converged", 0
+    status, steps, energy, fmax = "", 0, np.nan, np.nan
     try:
         if keep_symmetry:
             moving.set_constraint(FixSymmetry(moving, symprec=SYMPREC_BEFORE))
-        optimiser = FIRE(FrechetCellFilter(moving), logfile=None)
+        both = FrechetCellFilter(moving)
+        optimiser = BFGS(both, logfile=None)
         for converged in optimiser.irun(fmax=options.fmax, steps=options.max_steps):
             steps = optimiser.nsteps
             if trouble := _trouble(moving, start):
@@ -98,13 +102,14 @@ def relax(
             if converged:
                 status = "ok"
         energy = moving.get_potential_energy() / len(moving)
-        # of the forces as the potential has them: constrained ones hide nothing here but rounding
-        fmax = float(np.linalg.norm(moving.get_forces(apply_constraint=False), axis=1).max())
-    except (CalculatorError, ArithmeticError, ValueError, RuntimeError, np.linalg.LinAlgError) as error:
+        fmax = float(np.linalg.norm(moving.get_forces(), axis=1).max())
+        if not status:
+            gradient = np.linalg.norm(both.get_forces(), axis=1).max()
+            status = f"not converged after {steps} steps: gradient of atoms and cell {gradient:.2g} eV/Å"
+    except MemoryError:
+        raise
+    except Exception as error:  # potential, optimiser and symmetry finder fail in their own ways; none may end a shard
         status = f"failed: {error}".splitlines()[0]
-        energy, fmax = np.nan, np.nan
-    if status == "not converged":
-        status = f"not converged: largest force {fmax:.2g} eV/Å after {steps} steps"
     relaxed = moving.copy()
     relaxed.constraints = []
     sound = bool(np.isfinite(relaxed.positions).all() and np.isfinite(relaxed.cell.array).all())
@@ -135,3 +140,186 @@ def _trouble(moving: Atoms, start: Atoms) -> str | None:
     if len(close):
         return f"collapsed: two atoms are {close.min():.2f} Å apart"
     return None
+
+
+# ------------------------------------------------------------------------------------------- the shortlist
+
+
+def relax_candidates(
+    ranked: pa.Table, templates: pa.Table, potential: Potential, hull: Hull, options: RelaxOptions
+) -> Iterator[dict[str, Any]]:
+    """Relax candidates, one after the other.
+
+    :param ranked: rows of ``tables.RANKED``.
+    :param templates: ``tables.TEMPLATES``, with at least the templates of these rows.
+    :param hull: of the known phases, computed with the same potential.
+    :yields: rows of ``tables.RELAXED``, one for every row of ``ranked`` and in its order.
+    """
+    place = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
+    geometry = Templates.from_table(templates)
+    for row in progress(ranked.to_pylist(), ranked.num_rows, "crystals relaxed"):
+        keys = {key: row[key] for key in ("candidate_id", "template_id", "formula", "rank")}
+        if row["template_id"] not in place:
+            yield {**keys, "status": f"failed: no template {row['template_id']} among the templates"}
+            continue
+        atoms = to_atoms(geometry, place[row["template_id"]], row["elements"], row["volume_scale"])
+        relaxed = relax(atoms, potential, options)
+        yield {
+            **keys,
+            **structure_columns(relaxed.atoms),
+            **_energies(relaxed, potential, hull),
+            "n_steps": relaxed.n_steps,
+            "fmax": _finite(relaxed.fmax),
+            "volume_change": _finite(relaxed.volume_change),
+            "spacegroup_before": relaxed.spacegroup_before,
+            "spacegroup": relaxed.spacegroup,
+            "status": relaxed.status,
+        }
+
+
+# ----------------------------------------------------------------------------------------- the known phases
+
+
+@dataclass(frozen=True)
+class KnownPhasesOptions:
+    """Which structures of the database make the hull, and how they are relaxed."""
+
+    fmax: float = 0.05
+    """eV/Å; as in :class:`RelaxOptions`."""
+    max_steps: int = 300
+    """Optimiser steps; a phase that needs more goes into the hull as it then is."""
+    max_atoms: int = 100
+    """Atoms in the cell of the database; larger structures are left out."""
+
+    def __post_init__(self) -> None:
+        RelaxOptions(self.fmax, self.max_steps)
+        if self.max_atoms < 1:
+            raise InputError(f"max_atoms: {self.max_atoms} must be at least 1")
+
+
+def within(structures: pa.Table, chemistry: Sequence[str]) -> pa.Table:
+    """The rows of ``tables.STRUCTURES`` that hold no other elements than these."""
+    numbers = structures["numbers"].combine_chunks()
+    counts = numbers.value_lengths().to_numpy()
+    allowed = np.isin(numbers.flatten().to_numpy(), [atomic_numbers[symbol] for symbol in chemistry])
+    owner = np.repeat(np.arange(len(counts)), counts)
+    inside = np.bincount(owner, weights=allowed, minlength=len(counts)) == counts
+    return structures.filter(pa.array(inside & (counts > 0)))
+
+
+def relax_known_phases(
+    structures: pa.Table, chemistry: Sequence[str], potential: Potential, options: KnownPhasesOptions
+) -> list[dict[str, Any]]:
+    """Relax the known phases of a chemistry and place them on their own hull.
+
+    Every polymorph is kept. Elements are rows of their own, ``element-Ba``, at their reference energies; the
+    database's elemental structures are kept as they are, without an energy (see :mod:`cgwgan_core.energetics`). A
+    phase that did not converge still counts: its energy is an upper bound, and without it candidates would look
+    better than they are.
+
+    :param structures: rows of ``tables.STRUCTURES``, of this chemistry (:func:`within`).
+    :returns: rows of ``tables.KNOWN_PHASES``: elements first, then phases in order of the database.
+    """
+    system, energy_of = "-".join(chemistry), references(potential.energy_scale)
+    if missing := sorted(set(chemistry) - set(energy_of)):
+        raise InputError(f"chemistry: no reference energy for {', '.join(missing)} with {potential.name}")
+    rows = [
+        {
+            "material_id": f"element-{symbol}",
+            "formula": symbol,
+            "energy_per_atom": energy_of[symbol],
+            "formation_energy_per_atom": 0.0,
+            "status": "ok",
+        }
+        for symbol in sorted(chemistry)
+    ]
+    unfinished = 0
+    for record in progress(structures.to_pylist(), structures.num_rows, "known phases relaxed"):
+        atoms = Atoms(
+            record["numbers"],
+            cell=np.reshape(record["lattice"], (3, 3)),
+            scaled_positions=np.reshape(record["frac_coords"], (-1, 3)),
+            pbc=True,
+        )
+        row = {
+            "material_id": record["material_id"],
+            "formula": reduced_formula(atoms),
+            "database_formation_energy_per_atom": record["formation_energy_per_atom"],
+        }
+        if len(set(record["numbers"])) == 1:
+            rows.append(row | structure_columns(atoms) | {"status": "an element: its reference energy is used"})
+            continue
+        if len(atoms) > options.max_atoms:
+            status = f"{len(atoms)} atoms, more than {options.max_atoms}"
+            rows.append(row | structure_columns(atoms) | {"status": status})
+            continue
+        relaxed = relax(atoms, potential, RelaxOptions(options.fmax, options.max_steps))
+        usable = relaxed.ok or relaxed.status.startswith("not converged")
+        unfinished += usable and not relaxed.ok
+        rows.append(
+            row
+            | structure_columns(relaxed.atoms)
+            | _energies(relaxed, potential)
+            | {"status": "ok" if usable else relaxed.status}
+        )
+    good = [row for row in rows if row["status"] == "ok"]
+    hull = Hull((row["formula"], row["formation_energy_per_atom"]) for row in good)
+    for row in good:
+        above = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
+        row["energy_above_hull"] = max(above, 0.0)  # rounding
+    _tell(rows, good, hull, system, len(chemistry), unfinished)
+    return rows
+
+
+def _tell(
+    rows: list[dict[str, Any]],
+    good: list[dict[str, Any]],
+    hull: Hull,
+    system: str,
+    n_elements: int,
+    unfinished: int,
+) -> None:
+    n = len(good) - n_elements
+    logger.info(f"hull of {system}: {n} known phases; on it are {', '.join(hull.stable_formulas)}")
+    if left := len(rows) - len(good):
+        logger.info(f"{left} structures are left out of the hull; their status says why")
+    if unfinished:
+        logger.info(f"{unfinished} phases did not converge; their energies are upper bounds")
+    if not n:
+        logger.warning(
+            f"warning: the database has no compound of {system}. The hull is that of the elements alone, so energy "
+            "above hull is the formation energy and does not tell whether a candidate falls apart into known "
+            "compounds. A database that has them (data.source) makes the ranking meaningful"
+        )
+    known = [r for r in good if r.get("database_formation_energy_per_atom") is not None]
+    if known:
+        off = [abs(r["formation_energy_per_atom"] - r["database_formation_energy_per_atom"]) for r in known]
+        mean = np.mean(off)
+        logger.info(
+            f"formation energies differ from the database's by {mean:.3f} eV/atom on average ({len(off)} phases)"
+        )
+
+
+def structure_columns(atoms: Atoms) -> dict[str, Any]:
+    """The columns ``lattice``, ``numbers`` and ``frac_coords`` of a crystal."""
+    return {
+        "lattice": atoms.cell.array.ravel().tolist(),
+        "numbers": atoms.numbers.tolist(),
+        "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
+    }
+
+
+def _energies(relaxed: Relaxed, potential: Potential, hull: Hull | None = None) -> dict[str, float | None]:
+    (formation,) = formation_energies([relaxed.atoms], [relaxed.energy_per_atom], potential.energy_scale)
+    row = {
+        "energy_per_atom": _finite(relaxed.energy_per_atom),
+        "formation_energy_per_atom": _finite(formation),
+    }
+    if hull is not None:
+        (above,) = hull.energy_above_hull([reduced_formula(relaxed.atoms)], [formation])
+        row["energy_above_hull"] = _finite(above)
+    return row
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

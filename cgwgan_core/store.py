@@ -98,12 +98,12 @@ def write_database(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     with replacing(path) as temporary:
         database = ase.db.connect(temporary, type="db", append=False)
         with database:
-            database.count()  # makes the tables even where no row follows
             for row in rows:
                 atoms = to_ase(row)
                 atoms.calc = SinglePointCalculator(atoms, energy=row["energy_per_atom"] * len(atoms))
                 atoms.calc.name = row["potential"]
                 database.write(atoms, {key: row[key] for key in KEYS if row[key] is not None})
+        # This makes the tables, too, where there are no rows.
         database.metadata = {"title": "Phonon-stable candidates", "key_descriptions": _descriptions()}
         connection = sqlite3.connect(temporary)
         for number, row in enumerate(rows, start=1):

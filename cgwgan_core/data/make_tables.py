@@ -32,10 +32,12 @@ def make_wyckoff() -> None:
 
 
 def make_element_volumes(structures: Path, least: int = 30) -> None:
-    """Volume of each element in compounds, Å³ per atom; elements in fewer than ``least`` structures are left out.
+    """Volume of each element, Å³ per atom, in compounds with O or F (``oxide``) and in all others (``other``).
 
+    One volume for both would be right for neither: magnesium takes 8 Å³ in oxides and 23 Å³ in alloys.
     Iteratively reweighted towards the least absolute relative error, so that the few layered and porous
-    structures do not set the volumes of all the others.
+    structures do not set the volumes of all the others. Elements in fewer than ``least`` structures of a class
+    are left out.
     """
     from pymatgen.core import Element
 
@@ -46,17 +48,23 @@ def make_element_volumes(structures: Path, least: int = 30) -> None:
     volumes = np.abs(np.linalg.det(cells))
     counts = np.stack(
         [np.bincount(numbers, minlength=119) for numbers in table["numbers"].to_numpy(zero_copy_only=False)]
-    )
-    used = np.flatnonzero((counts > 0).sum(0) >= least)
-    relative = counts[:, used] / volumes[:, None]
-    weights = np.ones(len(volumes))
-    for _ in range(30):
-        solution = np.linalg.lstsq(relative * weights[:, None], weights, rcond=None)[0]
-        weights = 1 / np.sqrt(np.maximum(np.abs(relative @ solution - 1), 0.02))
+    ).astype(float)
+    oxide = (counts[:, [8, 9]] > 0).any(1)
+    fitted: list[dict[int, float]] = []
+    for rows in (oxide, ~oxide):
+        used = np.flatnonzero((counts[rows] > 0).sum(0) >= least)
+        relative = counts[rows][:, used] / volumes[rows, None]
+        solution, weights = np.zeros(len(used)), np.ones(len(relative))
+        for _ in range(25):
+            weighted = relative * weights[:, None]
+            solution = np.linalg.solve(weighted.T @ relative + 1e-9 * np.eye(len(used)), weighted.sum(0))
+            weights = 1 / np.maximum(np.abs(relative @ solution - 1), 0.02)
+        fitted.append({int(z): float(v) for z, v in zip(used, solution, strict=True) if v > 1})
     with (HERE / "element_volumes.csv").open("w", newline="") as stream:
         out = csv.writer(stream, lineterminator="\n")
-        out.writerow(["element", "volume"])
-        out.writerows([Element.from_Z(z).symbol, f"{v:.2f}"] for z, v in zip(used, solution, strict=True))
+        out.writerow(["element", "oxide", "other"])
+        for z in sorted(fitted[0].keys() | fitted[1].keys()):
+            out.writerow([Element.from_Z(z).symbol, *(f"{f[z]:.2f}" if z in f else "" for f in fitted)])
 
 
 if __name__ == "__main__":

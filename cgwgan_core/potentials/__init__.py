@@ -54,15 +54,11 @@ class PotentialOptions:
 
     def __post_init__(self) -> None:
         if self.name not in ("auto", "m3gnet", "chgnet") and ":" not in self.name:
-            raise InputError(
-                f"potential.name: {self.name!r} is not m3gnet, chgnet, auto or package.module:factory"
-            )
+            raise InputError(f"potential.name: {self.name!r} is not m3gnet, chgnet, auto or package.module:factory")
         if not self.tolerance > 0:
             raise InputError(f"potential.tolerance: {self.tolerance} must be positive")
         if self.energy_scale is not None and self.energy_scale not in ENERGY_SCALES:
-            raise InputError(
-                f"potential.energy_scale: {self.energy_scale!r} is not one of {', '.join(ENERGY_SCALES)}"
-            )
+            raise InputError(f"potential.energy_scale: {self.energy_scale!r} is not one of {', '.join(ENERGY_SCALES)}")
         if self.path and self.name not in ("auto", "m3gnet"):
             raise InputError(f"potential.path: is for m3gnet, but potential.name is {self.name}; remove one")
 

@@ -47,9 +47,7 @@ class ASECalculator(Potential):
         """None beforehand; the calculator raises on what it cannot treat."""
         return set()
 
-    def compute(
-        self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """One crystal after the other."""
         energies, all_forces, stresses = [], [], []
         for crystal in crystals:

@@ -46,9 +46,7 @@ class CHGNet(Potential):
         """Elements beyond plutonium."""
         return {symbol for symbol in symbols if atomic_numbers[symbol] > 94}
 
-    def compute(
-        self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""
         from chgnet.model.model import BatchedGraph
 
@@ -89,9 +87,7 @@ class CHGNet(Potential):
         bond_graph, undirected = graph.line_graph_adjacency_list(cutoff=converter.bond_graph_cutoff)
         return CrystalGraph(
             atomic_number=torch.tensor(atoms.numbers, dtype=torch.int32),
-            atom_frac_coord=torch.tensor(
-                atoms.get_scaled_positions(wrap=False), dtype=TORCH_DTYPE, requires_grad=True
-            ),
+            atom_frac_coord=torch.tensor(atoms.get_scaled_positions(wrap=False), dtype=TORCH_DTYPE, requires_grad=True),
             atom_graph=torch.tensor(atom_graph, dtype=torch.int32),
             neighbor_image=torch.tensor(pairs.image, dtype=TORCH_DTYPE),
             directed2undirected=torch.tensor(directed, dtype=torch.int32),

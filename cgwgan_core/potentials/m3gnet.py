@@ -49,9 +49,7 @@ class M3GNet(Potential):
         """Those of the elements that the potential has no parameters for."""
         return symbols - set(self._species)
 
-    def compute(
-        self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""
         from torch_geometric.data import Batch as GraphBatch
 

@@ -82,9 +82,7 @@ class Potential(ABC):
         """Those of the elements that the potential has no parameters for."""
 
     @abstractmethod
-    def compute(
-        self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch of sound crystals, all at once.
 
         :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`.

@@ -167,7 +167,7 @@ def test_generated_geometry_obeys_its_group(generated: tuple[Categorical, Templa
     on = np.einsum("nkij,nkj->nki", maps[..., :3], templates.coords) + maps[..., 3]
     off = np.abs((on - templates.coords + 0.5) % 1 - 0.5)[templates.letters >= 0]
     assert off.max() < 1e-12
-    assert (0 <= templates.coords).all()
+    assert (templates.coords >= 0).all()
     assert (templates.coords < 1).all()
     assert_array_equal(templates.cell, constrain_cell(templates.spacegroup, templates.cell))
     assert np.isfinite(templates.volume).all()
@@ -199,6 +199,25 @@ def test_every_choice_gets_a_gradient() -> None:
     for name, parameter in head.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_untrained_choices_have_the_frequencies_of_the_data() -> None:
+    templates = all_groups(copies=20)
+    random = np.random.default_rng(0)
+    # a few groups, one of them most of the time
+    few = np.isin(templates.spacegroup, [2, 62, 166, 225]) & (random.random(len(templates)) < 0.7)
+    data = templates[few | (templates.spacegroup == 62)]
+    encoder = Categorical.fit(data)
+    torch.manual_seed(0)
+    head = encoder.head(16)
+    with torch.no_grad():
+        found = encoder.decode(head(torch.zeros(20_000, 16), torch.rand(20_000, head.n_noise)))
+    for number in (2, 62, 166, 225):
+        here, there = data.spacegroup == number, found.spacegroup == number
+        assert_allclose(there.mean(), here.mean(), atol=0.06)
+        for letter in np.unique(data.letters[here, 0]):
+            wanted = (data.letters[here, 0] == letter).mean()
+            assert_allclose((found.letters[there, 0] == letter).mean(), wanted, atol=0.2)
 
 
 def test_temperature() -> None:

@@ -1,6 +1,7 @@
 """Phonons: against springs solved by hand, and with a real potential."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -16,23 +17,21 @@ from cgwgan_core.jobs import Provenance
 from cgwgan_core.phonons import PhononOptions
 from cgwgan_core.potentials import Potential, PotentialOptions, load
 from cgwgan_core.resume import KeptRows
+from scripts.phonons import main
 
 A = 4.0
 MASS = atomic_masses[atomic_numbers["Cu"]]
 
 
-def springs(stiffness: float, kick: float = 0.0) -> phonons.Forces:
-    """Springs between the nearest neighbours of fcc copper, at rest at its lattice constant.
-
-    :param kick: a force on every atom alike, as a potential's noise has it.
-    """
+def springs(stiffness: float) -> phonons.Forces:
+    """Springs between the nearest neighbours of fcc copper, at rest at its lattice constant."""
     rest = A / np.sqrt(2)
 
     def forces(structures: list[Atoms]) -> list[np.ndarray]:
         found = []
         for atoms in structures:
             i, lengths, vectors = neighbor_list("idD", atoms, 1.2 * rest)
-            total = np.full((len(atoms), 3), kick)
+            total = np.zeros((len(atoms), 3))
             np.add.at(total, i, stiffness * (lengths - rest)[:, None] * vectors / lengths[:, None])
             found.append(total)
         return found
@@ -95,13 +94,19 @@ def test_mesh_finds_what_the_path_misses() -> None:
     assert phonons.lowest_mode(phonon, short, (2, 2, 2))[0] == pytest.approx(-thz(16), rel=1e-3)
 
 
-def test_drift_is_removed() -> None:
-    cell, _, path = phonons.standardise(bulk("Cu", "fcc", a=A))
-    clean, drifting = (
-        phonons.band_columns(phonons.finite_displacements(cell, springs(2.0, kick), (2, 2, 2), 0.01), path)
-        for kick in (0.0, 0.02)
-    )
-    assert drifting["band_frequencies"] == pytest.approx(clean["band_frequencies"], abs=1e-4)
+def test_noise_of_a_potential_gives_no_acoustic_modes_at_gamma() -> None:
+    """A crystal moved as a whole feels no force, whatever drift and noise the potential has."""
+    ordered = Atoms("CuAu", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[A / 2**0.5, A / 2**0.5, A], pbc=True)
+    cell, spacegroup, _ = phonons.standardise(ordered)
+    assert (len(cell), spacegroup) == (2, 123)
+    rng = np.random.default_rng(0)
+
+    def noisy(structures: list[Atoms]) -> list[np.ndarray]:
+        return [f + 0.02 + rng.normal(0, 0.002, f.shape) for f in springs(2.0)(structures)]
+
+    at_gamma = phonons.finite_displacements(cell, noisy, (2, 2, 2), 0.01).run_qpoints([[0, 0, 0]]).frequencies[0]
+    assert np.sort(np.abs(at_gamma))[:3] == pytest.approx([0, 0, 0], abs=1e-3)
+    assert np.sort(np.abs(at_gamma))[3] > 1
 
 
 @pytest.mark.parametrize("rotated", [np.eye(3), [[1, 1, 0], [0, 1, 0], [0, 0, 1]], [[0, 1, 1], [1, 0, 1], [1, 1, 0]]])
@@ -154,6 +159,8 @@ def test_verdicts_name_their_potential(chgnet: Potential) -> None:
     assert (stable.status, stable.verdict, stable.potential) == ("ok", "stable", chgnet.name)
     assert (stable.spacegroup, len(stable.atoms), stable.n_displacements) == (225, 2, 2)
     assert stable.min_frequency > 0
+    places = np.array(stable.row("MgO", PhononOptions())["frac_coords"])
+    assert ((places >= 0) & (places < 1)).all()
     unstable = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions())
     assert (unstable.status, unstable.verdict) == ("ok", "unstable")
     assert unstable.min_frequency < -3
@@ -174,23 +181,24 @@ def test_no_verdict_without_convergence(chgnet: Potential) -> None:
     assert result.verdict is None
 
 
-def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplog) -> None:
-    def crystal(name: str, atoms: Atoms, rank: int | None) -> dict:
-        return {
-            "candidate_id": name,
-            "lattice": atoms.cell.array.ravel().tolist(),
-            "numbers": atoms.numbers.tolist(),
-            "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
-            "phonon_rank": rank,
-        }
+def _crystal(name: str, atoms: Atoms, rank: int | None) -> dict:
+    return {
+        "candidate_id": name,
+        "lattice": atoms.cell.array.ravel().tolist(),
+        "numbers": atoms.numbers.tolist(),
+        "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
+        "phonon_rank": rank,
+    }
 
+
+def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplog) -> None:
     clash = Atoms("Mg2", scaled_positions=[(0, 0, 0), (0.01, 0, 0)], cell=[4, 4, 4], pbc=True)
     unique = tables.to_table(
         [
-            crystal("second", bulk("MgO", "rocksalt", a=4.25), 2),
-            crystal("not asked for", bulk("NaCl", "rocksalt", a=5.6), None),
-            crystal("clash", clash, 1),
-            crystal("third", bulk("CaO", "rocksalt", a=4.8), 3),
+            _crystal("second", bulk("MgO", "rocksalt", a=4.25), 2),
+            _crystal("not asked for", bulk("NaCl", "rocksalt", a=5.6), None),
+            _crystal("clash", clash, 1),
+            _crystal("third", bulk("CaO", "rocksalt", a=4.8), 3),
         ],
         tables.UNIQUE,
     )
@@ -232,6 +240,36 @@ def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplo
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         PhononOptions(**wrong)
+
+
+def test_script_writes_one_shard_with_the_checked_potential(chgnet: Potential, tmp_path) -> None:
+    unique, checked, output = tmp_path / "unique.parquet", tmp_path / "potential.json", tmp_path / "0.parquet"
+    rows = [_crystal("a", bulk("MgO", "rocksalt", a=4.25), 1), _crystal("b", bulk("CaO", "rocksalt", a=4.8), 2)]
+    tables.write(unique, rows, tables.UNIQUE, Provenance())
+
+    def run() -> None:
+        main(
+            unique=str(unique),
+            checked=str(checked),
+            phonons=str(output),
+            potential=PotentialOptions(name="chgnet"),
+            options=PhononOptions(max_atoms=15),
+            shard=1,
+            shards=2,
+            made_from=Provenance(),
+        )
+
+    report = {"name": chgnet.name, "energy_scale": chgnet.energy_scale, "digest": chgnet.digest}
+    checked.write_text(json.dumps({**report, "digest": "of other weights"}))
+    with pytest.raises(InputError, match=r"potential\.json"):
+        run()
+    checked.write_text(json.dumps(report))
+    run()
+    (row,) = tables.read(output, tables.PHONONS).to_pylist()
+    assert row["candidate_id"] == "b"
+    assert row["status"].startswith("refused: 16 atoms")
+    assert row["verdict"] is None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.parquet", "potential.json", "unique.parquet"]
 
 
 def test_kept_rows_depend_on_their_context(tmp_path) -> None:

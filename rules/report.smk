@@ -1,0 +1,42 @@
+# The run, for reading: its counts, their picture, the report.
+
+
+rule report:
+    """Funnel, distributions, survivors and near misses in one self-contained page."""
+    input:
+        structures="results/data/structures.parquet",
+        rejected="results/data/rejected.parquet",
+        asu="results/data/asu.parquet",
+        training="results/data/training.parquet",
+        training_curve="results/model/training.csv",
+        templates="results/templates.parquet",
+        template_counts="results/template_counts.json",
+        candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
+        potential="results/potential.json",
+        screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
+        ranked="results/ranked.parquet",
+        ranking_counts="results/ranking_counts.json",
+        relaxed=expand("results/relaxed/{shard}.parquet", shard=shards("relax")),
+        unique="results/unique.parquet",
+        phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        stable="results/stable.parquet",
+        page=workflow.source_path("../cgwgan_core/report.html.j2"),
+    output:
+        report="results/report.html",
+        counts="results/funnel.json",
+        picture="results/funnel.svg",
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("report"),
+        config=config,
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,39 @@
+"""Relax the known phases of the chemistry with the run's potential: the hull that candidates are measured against."""
+
+import pyarrow as pa
+
+from cgwgan_core import tables
+from cgwgan_core.jobs import Provenance, job
+from cgwgan_core.potentials import PotentialOptions
+from cgwgan_core.potentials.checks import load_checked
+from cgwgan_core.relaxation import KnownPhasesOptions, relax_known_phases, within
+
+
+def main(
+    structures: str,
+    checked: str,
+    known_phases: str,
+    chemistry: list[str],
+    potential: PotentialOptions,
+    made_from: Provenance,
+) -> None:
+    """Write the table of known phases.
+
+    :param checked: ``potential.json``.
+    """
+    batches = [within(batch, chemistry) for batch in tables.read_batches(structures, tables.STRUCTURES)]
+    found = pa.concat_tables(batches) if batches else tables.STRUCTURES.empty_table()
+    rows = relax_known_phases(found, chemistry, load_checked(potential, checked), KnownPhasesOptions())
+    tables.write(known_phases, rows, tables.KNOWN_PHASES, made_from)
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            structures=snakemake.input.structures,
+            checked=snakemake.input.potential,
+            known_phases=snakemake.output.known_phases,
+            chemistry=snakemake.params.chemistry,
+            potential=PotentialOptions(**snakemake.params.options),
+            made_from=made_from,
+        )

@@ -1,0 +1,50 @@
+"""Relax one shard of the shortlist."""
+
+from cgwgan_core import tables
+from cgwgan_core.energetics import Hull
+from cgwgan_core.jobs import Provenance, job
+from cgwgan_core.potentials import PotentialOptions
+from cgwgan_core.potentials.checks import load_checked
+from cgwgan_core.relaxation import RelaxOptions, relax_candidates
+
+
+def main(
+    ranked: str,
+    templates: str,
+    known_phases: str,
+    checked: str,
+    relaxed: str,
+    potential: PotentialOptions,
+    options: RelaxOptions,
+    shard: int,
+    shards: int,
+    made_from: Provenance,
+) -> None:
+    """Relax rows ``shard``, ``shard + shards``, ... of the shortlist, the known phases left out.
+
+    :param checked: ``potential.json``.
+    """
+    rows = tables.read(ranked, tables.RANKED)
+    rows = rows.filter(rows["known_match"].is_null())
+    rows = rows.take(list(range(shard, rows.num_rows, shards)))
+    hull = Hull.from_known_phases(tables.read(known_phases, tables.KNOWN_PHASES))
+    found = relax_candidates(
+        rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, options
+    )
+    tables.write(relaxed, found, tables.RELAXED, made_from)
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            ranked=snakemake.input.ranked,
+            templates=snakemake.input.templates,
+            known_phases=snakemake.input.known_phases,
+            checked=snakemake.input.potential,
+            relaxed=snakemake.output.relaxed,
+            potential=PotentialOptions(**snakemake.params.potential),
+            options=RelaxOptions(**snakemake.params.options),
+            shard=int(snakemake.wildcards.shard),
+            shards=snakemake.params.shards,
+            made_from=made_from,
+        )

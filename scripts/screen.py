@@ -1,0 +1,46 @@
+"""Energies of one shard of candidates."""
+
+from cgwgan_core import tables
+from cgwgan_core.energetics import Hull
+from cgwgan_core.jobs import Provenance, job, progress
+from cgwgan_core.potentials import PotentialOptions
+from cgwgan_core.potentials.checks import load_checked
+from cgwgan_core.screening import CHUNK, screen
+
+
+def main(
+    candidates: str,
+    templates: str,
+    known_phases: str,
+    checked: str,
+    screened: str,
+    potential: PotentialOptions,
+    batch_size: int,
+    made_from: Provenance,
+) -> None:
+    """Evaluate every candidate as it is.
+
+    :param checked: ``potential.json``.
+    """
+    rows = tables.read(candidates, tables.CANDIDATES)
+    hull = Hull.from_known_phases(tables.read(known_phases, tables.KNOWN_PHASES))
+    batches = screen(
+        rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, batch_size
+    )
+    with tables.Writer(screened, tables.SCREENED, made_from) as out:
+        for batch in progress(batches, -(-rows.num_rows // CHUNK), f"batches of {CHUNK} candidates"):
+            out.write(batch)
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            candidates=snakemake.input.candidates,
+            templates=snakemake.input.templates,
+            known_phases=snakemake.input.known_phases,
+            checked=snakemake.input.potential,
+            screened=snakemake.output.screened,
+            potential=PotentialOptions(**snakemake.params.options),
+            batch_size=snakemake.params.batch_size,
+            made_from=made_from,
+        )

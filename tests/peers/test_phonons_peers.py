@@ -1,0 +1,103 @@
+"""Phonons against a plain script of phonopy and ASE that shares no code with ours and uses no symmetry."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spglib
+from ase import Atoms
+from ase.build import bulk
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+
+from cgwgan_core.phonons import PhononOptions, PhononResult, phonons, standardise
+from cgwgan_core.potentials import Potential, PotentialOptions, load
+
+PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+MODEL = "M3GNet-MP-2021.2.8-PES"
+
+
+def _perovskite(a: str, b: str, edge: float) -> Atoms:
+    return Atoms([a, b, "O", "O", "O"], scaled_positions=PLACES, cell=[edge] * 3, pbc=True)
+
+
+CRYSTALS = {
+    "MgO": (bulk("MgO", "rocksalt", a=4.25, cubic=True), "stable"),
+    "NaCl": (bulk("NaCl", "rocksalt", a=5.69), "stable"),
+    "BaTiO3": (_perovskite("Ba", "Ti", 4.03), "unstable"),
+    "SrTiO3": (_perovskite("Sr", "Ti", 3.94), "unstable"),
+}
+
+
+@pytest.fixture(scope="module")
+def m3gnet(shared_models: Path) -> Potential:
+    return load(PotentialOptions(name="m3gnet", path=str(shared_models / MODEL)))
+
+
+@pytest.fixture(scope="module")
+def plain_calculator(shared_models: Path):
+    """matgl's own calculator: its own graphs, no batches."""
+    import matgl
+    from matgl.ext.ase import PESCalculator
+
+    return PESCalculator(matgl.load_model(str(shared_models / MODEL)), stress_unit="eV/A3")
+
+
+def _plain(atoms: Atoms, calculator) -> Phonopy:
+    """Every atom of spglib's primitive cell displaced both ways along x, y and z; full force constants."""
+    cell, positions, numbers = spglib.find_primitive(
+        (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=1e-3
+    )
+    phonon = Phonopy(
+        PhonopyAtoms(cell=cell, scaled_positions=positions, numbers=numbers),
+        supercell_matrix=np.diag([2, 2, 2]),
+        primitive_matrix="P",
+        is_symmetry=False,
+    )
+    phonon.generate_displacements(distance=0.01, is_plusminus=True, is_diagonal=False)
+    forces = []
+    for supercell in phonon.supercells_with_displacements:
+        displaced = Atoms(supercell.symbols, scaled_positions=supercell.scaled_positions, cell=supercell.cell, pbc=True)
+        displaced.calc = calculator
+        forces.append(displaced.get_forces())
+    phonon.forces = np.array(forces)
+    phonon.produce_force_constants()
+    phonon.symmetrize_force_constants()
+    return phonon
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_plain_script_agrees(name: str, m3gnet: Potential, plain_calculator) -> None:
+    atoms, verdict = CRYSTALS[name]
+    ours: PhononResult = phonons(atoms, m3gnet, PhononOptions())
+    assert ours.status == "ok"
+    assert ours.verdict == verdict
+    plain = _plain(ours.atoms, plain_calculator)
+
+    # The whole spectrum at the ends of each leg of the band path, q-points carried over by Cartesian coordinates.
+    _, _, path = standardise(ours.atoms)
+    reciprocal = np.linalg.inv(ours.atoms.cell.array).T
+    n_bands = 3 * len(ours.atoms)
+    bands = np.reshape(ours.bands["band_frequencies"], (-1, n_bands))
+    ends = [(start, leg[0]) for start, leg in zip(ours.bands["band_breaks"], path.legs, strict=True)]
+    q = np.array([point for _, point in ends]) @ reciprocal @ plain.primitive.cell.T
+    theirs = plain.run_qpoints(q).frequencies
+    for (row, point), expected in zip(ends, theirs, strict=True):
+        assert bands[row] == pytest.approx(expected, abs=0.02), point
+
+    # The lowest frequency: at its q-point, and nowhere lower on a mesh without any symmetry.
+    q_lowest = np.array(ours.min_frequency_q) @ reciprocal @ plain.primitive.cell.T
+    assert plain.run_qpoints([q_lowest]).frequencies.min() == pytest.approx(ours.min_frequency, abs=0.02)
+    mesh = plain.run_mesh([8, 8, 8], is_gamma_center=True, is_mesh_symmetry=False)
+    not_gamma = np.abs(mesh.qpoints).max(axis=1) > 1e-8
+    assert mesh.frequencies[not_gamma].min() > ours.min_frequency - 0.02
+
+
+@pytest.mark.parametrize(("name", "expected"), [("MgO", 0.97), ("NaCl", 0.37), ("BaTiO3", -7.8), ("SrTiO3", -1.9)])
+def test_known_numbers_of_this_potential(name: str, expected: float, m3gnet: Potential) -> None:
+    """Lowest frequencies on an even 10 x 10 x 10 Monkhorst-Pack mesh, which leaves Γ out, computed elsewhere."""
+    from cgwgan_core.phonons import finite_displacements
+
+    ours = phonons(CRYSTALS[name][0], m3gnet, PhononOptions())
+    phonon = finite_displacements(ours.atoms, lambda many: m3gnet.evaluate(many, forces=True).forces, (2, 2, 2), 0.01)
+    assert phonon.run_mesh([10, 10, 10]).frequencies.min() == pytest.approx(expected, abs=0.05)

@@ -1,0 +1,83 @@
+"""Configuration errors: all at once, one line each, with the nearest known key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cgwgan_core.config import problems
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_shipped_configuration_has_no_problems(config: dict[str, Any]) -> None:
+    assert problems(config, SCHEMA) == []
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_overlays_fit_the_schema(config: dict[str, Any], overlay: Path) -> None:
+    for block, keys in yaml.safe_load(overlay.read_text()).items():
+        config[block] = {**config[block], **keys} if isinstance(keys, dict) else keys
+    # a path that the user has to name is all that may be missing
+    assert [line for line in problems(config, SCHEMA) if not line.startswith("data.path")] == []
+
+
+def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    commented = (ROOT / "config.yaml").read_text().splitlines()
+    for block, rule in schema["properties"].items():
+        assert block in config
+        assert rule.get("description"), block
+        for key, inner in rule.get("properties", {}).items():
+            assert key in config[block], f"{block}.{key} has no default"
+            assert inner.get("description") or "$ref" in inner, f"{block}.{key}"
+    plain = [line for line in commented if line.startswith("  ") and "#" not in line]
+    # shards and batch sizes explain themselves by their schema; everything else has its comment
+    assert all(line.split(":")[0].strip() in ("shards", "batch_size", "supercell") for line in plain), plain
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"screan": {}}, "screan: no such key; did you mean screen?"),
+        ({"fmax": 1}, "fmax: no such key; did you mean relax.fmax or phonons.fmax?"),
+        ({"chemistry": ["Ba", "Rx"]}, "chemistry.1: 'Rx' is no element"),
+        ({"chemistry": ["Ba", "o"]}, "chemistry.1: 'o' is no element; did you mean O?"),
+        ({"chemistry": ["Ba", False]}, 'write "No" in quotes'),
+        ({"seed": "one"}, "seed: 'one' is not of type 'integer'"),
+        ({"templates": {"min_distnace": 1}}, "templates.min_distnace: no such key; did you mean min_distance?"),
+        ({"data": {"source": "csvv"}}, "data.source: 'csvv' is not allowed; did you mean csv?"),
+        ({"data": {"source": "csv"}}, "data.path: missing; data.source csv reads a file or folder"),
+        ({"data": {"source": "csv", "path": "no.csv"}}, "data.path: no.csv does not exist"),
+        ({"model": {"init": "no.ckpt"}}, "model.init: no.ckpt does not exist"),
+        ({"model": {"max_steps": 0}}, "model.max_steps: 0 uses a checkpoint as it is"),
+        ({"chemistry": ["Ba", "Ru", "O", "Ti", "Na"]}, "chemistry: 5 elements do not fit on at most 4 sites"),
+        ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
+        ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),
+    ],
+)
+def test_each_mistake_is_told(
+    config: dict[str, Any], change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CGWGAN_POTENTIAL", raising=False)
+    for block, keys in change.items():
+        config[block] = {**config[block], **keys} if isinstance(keys, dict) and block in config else keys
+    found = problems(config, SCHEMA)
+    assert any(message in line for line in found), found
+    assert all("\n" not in line for line in found)
+
+
+def test_all_mistakes_are_told_at_once(config: dict[str, Any]) -> None:
+    wrong = copy.deepcopy(config)
+    wrong["chemistry"] = ["Xx"]
+    wrong["relax"].pop("fmax")
+    wrong["topp"] = 1
+    assert len(problems(wrong, SCHEMA)) == 3

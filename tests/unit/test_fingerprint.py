@@ -1,0 +1,128 @@
+"""A key is the same for every description of a crystal, and differs where crystals do."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgwgan_core import spacegroups as sg
+from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, to_atoms
+from cgwgan_core.fingerprint import coarse_keys, fingerprints, normaliser
+from tests.support.random_templates import random_template, templates
+
+SYMBOLS = ["Ba", "Ru", "O", "Ti"]
+
+
+@pytest.mark.parametrize("number", range(1, 231))
+def test_normalisers_map_the_group_onto_itself(number: int) -> None:
+    """Conjugating every operation by every change gives an operation of the group again."""
+    changes = normaliser(number)
+    operations, centring = sg.operations(number), sg.centring(number)
+    assert np.array_equal(changes.linear[0], np.eye(3))
+    assert not changes.shift[0].any()
+    for linear, shift in zip(changes.linear, changes.shift, strict=True):
+        inverse = np.linalg.inv(linear)
+        for operation in operations:
+            rotation = linear @ operation[:, :3] @ inverse
+            translation = linear @ operation[:, 3] + shift - rotation @ shift
+            same = np.abs(operations[:, :, :3] - rotation).max((1, 2)) < 1e-6
+            off = operations[same][:, None, :, 3] + centring - translation
+            assert (np.abs(off - np.round(off)).max(-1) < 1e-6).any()
+    for letters in changes.letters:
+        present = letters[sg.MULTIPLICITY[number] > 0]
+        assert sorted(present) == list(range(len(present)))
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "second"),
+    [(225, "ac", "bc"), (216, "ab", "cd"), (216, "ac", "ad"), (47, "ab", "ac"), (62, "ac", "bc"), (221, "ac", "bd")],
+)
+def test_letters_that_are_one_prototype(number: int, first: str, second: str) -> None:
+    rng = np.random.default_rng(0)
+    batches = [random_template(rng, number, [sg.letter_index(x) for x in sites]) for sites in (first, second)]
+    assert coarse_keys(batches[0]) == coarse_keys(batches[1])
+
+
+def test_letters_that_are_not_one_prototype() -> None:
+    rng = np.random.default_rng(0)
+    # rocksalt and fluorite sites of Fm-3m; the edge and the centre of Pm-3m
+    assert coarse_keys(random_template(rng, 225, [0, 1])) != coarse_keys(random_template(rng, 225, [0, 2]))
+    assert coarse_keys(random_template(rng, 221, [0, 2])) != coarse_keys(random_template(rng, 221, [0, 3]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_equivalent_descriptions_have_one_key(template: Templates, seed: int) -> None:
+    """Any change of the normaliser, an arbitrary origin along polar axes, and any order of the sites."""
+    rng = np.random.default_rng(seed)
+    number, k = int(template.spacegroup[0]), int(template.n_sites[0])
+    # coordinates at the middle of bins: what lies on the border of two has either key
+    coords = (np.floor(template.coords * 16) + rng.uniform(-0.05, 0.05, template.coords.shape)) / 16
+    lengths = np.exp(np.round(np.log(template.cell[:, :3] / template.cell[0, 0]) * 10) / 10) * 5
+    angles = np.round(template.cell[:, 3:] / 5) * 5
+    template = Templates(
+        template.spacegroup, np.concatenate([lengths, angles], axis=1), template.letters, coords
+    ).projected()
+    changes = normaliser(number)
+    if changes.polar.any():
+        return  # bins move with the origin there; the next test shifts by whole bins
+    q = rng.integers(len(changes.shift))
+    letters = changes.letters[q, template.letters[0, :k]]
+    moved = []
+    for site in range(k):
+        maps = changes.maps[q][template.letters[0, site]]
+        choice = maps[rng.integers(len(maps))]
+        moved.append(choice[:, :3] @ template.coords[0, site] + choice[:, 3])
+    vectors = np.linalg.inv(changes.linear[q]).T @ sg.cell_vectors(template.cell)[0]
+    other = Templates(template.spacegroup, _parameters(vectors)[None], letters[None].astype(np.int8), np.array([moved]))
+    assert fingerprints(other.projected()) == fingerprints(template)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), number=st.sampled_from([4, 9, 25, 33, 36, 75, 99, 146, 160, 186]))
+def test_the_origin_along_a_polar_axis_is_no_part_of_the_key(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    general = int(np.flatnonzero(sg.MULTIPLICITY[number]).max())
+    template = random_template(rng, number, [general, general])
+    polar = normaliser(number).polar
+    shifted = Templates(
+        template.spacegroup, template.cell, template.letters, template.coords + np.where(polar, rng.random(3), 0)
+    ).projected()
+    # bins are counted from an atom, so nothing moves over a border of bins but by rounding
+    assert fingerprints(shifted) == fingerprints(template)
+
+
+@settings(max_examples=60, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_coarse_keys_survive_another_cell_origin_and_orientation(template: Templates, seed: int) -> None:
+    if min_distances(template)[0] < 0.7:
+        return
+    rng = np.random.default_rng(seed)
+    atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
+    first = asymmetric_unit(atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers.tolist(), 1e-3)
+    step = np.eye(3)
+    i, j = rng.permutation(3)[:2]
+    step[i, j] = rng.integers(-1, 2)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    order = rng.permutation(len(atoms))
+    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
+    second = asymmetric_unit(step @ atoms.cell[:] @ rotation, frac[order], atoms.numbers[order].tolist(), 1e-3)
+    assert coarse_keys(first.template) == coarse_keys(second.template)
+
+
+def test_keys_tell_lattices_and_coordinates_apart() -> None:
+    base = random_template(np.random.default_rng(1), 136, [0, 5])
+    longer = Templates(base.spacegroup, base.cell * [1, 1, 1.5, 1, 1, 1], base.letters, base.coords)
+    moved = Templates(base.spacegroup, base.cell, base.letters, base.coords + [[[0, 0, 0], [0.1, 0.1, 0]]])
+    keys = {*fingerprints(base), *fingerprints(longer), *fingerprints(moved.projected())}
+    assert len(keys) == 3
+    # volume is no part of a template's key
+    assert fingerprints(Templates(base.spacegroup, base.cell * [2, 2, 2, 1, 1, 1], base.letters, base.coords))[0] in keys
+
+
+def _parameters(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1)
+    unit = vectors / lengths[:, None]
+    cosines = [unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]
+    return np.array([*lengths, *np.degrees(np.arccos(np.clip(cosines, -1, 1)))])

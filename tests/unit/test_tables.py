@@ -1,0 +1,77 @@
+"""Tables: whole or absent, equal bytes, and errors that name the file."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cgwgan_core import tables
+from cgwgan_core.errors import InputError
+from cgwgan_core.jobs import Provenance
+
+ROWS = [{"record": f"mp-{i}", "stage": "read", "reason": "disordered"} for i in range(10)]
+ALL = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_column_has_its_meaning(name: str) -> None:
+    for field in ALL[name]:
+        assert field.metadata[b"description"], field.name
+        if any(word in field.name for word in ("energy", "distance", "frequency")) and pa.types.is_floating(field.type):
+            assert b"unit" in field.metadata, field.name
+
+
+def test_written_tables_come_back_with_their_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "rejected.parquet"
+    tables.write(path, ROWS, tables.REJECTED, Provenance("abc", {"database": "def"}))
+    assert tables.read(path, tables.REJECTED).to_pylist() == ROWS
+    metadata = pq.read_schema(path).metadata
+    assert metadata[b"cgwgan.config"] == b"abc"
+    assert metadata[b"cgwgan.inputs"] == b'{"database": "def"}'
+    assert b"cgwgan.version" in metadata
+    assert pq.read_schema(path).field("reason").metadata[b"description"] == b"why"
+
+
+def test_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("a.parquet", "b.parquet"):
+        tables.write(tmp_path / name, ROWS, tables.REJECTED, Provenance("abc", {}))
+        digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), tables.Writer(tmp_path / "x.parquet", tables.REJECTED, Provenance()) as out:
+        out.write(ROWS)
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_and_shards_are_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    tables.write(path, ROWS, tables.REJECTED, Provenance())
+    batches = list(tables.read_batches(path, tables.REJECTED, rows=4))
+    assert [b.num_rows for b in batches] == [4, 4, 2]
+    whole = tables.read(path, tables.REJECTED)
+    for n in (1, 3, 10, 17):
+        assert pa.concat_tables([tables.shard_of(whole, i, n) for i in range(n)]).to_pylist() == ROWS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"not parquet", "not a readable Parquet file"), (b"", "not a")]
+)
+def test_unreadable_files_are_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "x.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"x.parquet: {message}"):
+        tables.read(path, tables.REJECTED)
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    tables.write(path, ROWS, tables.REJECTED, Provenance())
+    with pytest.raises(InputError, match=r"lacks the columns material_id, formula"):
+        tables.read(path, tables.STRUCTURES)
