@@ -401,18 +401,24 @@ def spacegroup_of(atoms: Atoms, symprec: float = 1e-3) -> int:
         return 0
 
 
-def spacegroups_found(templates: Templates, symprec: float = 1e-3) -> NDArray[np.int16]:
-    """Space group of each expanded template with every site its own species, (N,); 0 where moyo finds none.
+def with_full_symmetry(templates: Templates, symprec: float = 1e-3) -> Templates:
+    """Every template as moyo finds it, each site a species of its own: in its true group and smallest cell.
 
-    It is the requested group, or a supergroup where coordinates or the cell happen to be special.
+    It is the template itself, unless coordinates or the cell happen to be special and symmetry has grown: then
+    it is described in the supergroup, with the same sites. Where moyo finds nothing it stays as it is.
     """
-    out = np.zeros(len(templates), dtype=np.int16)
+    changed: dict[int, Templates] = {}
     for group in expand(templates):
         numbers = (group.site + 1).tolist()
         for i, vectors, positions in zip(group.index, group.vectors, group.positions, strict=True):
-            cell = moyopy.Cell(vectors.tolist(), np.mod(positions, 1.0).tolist(), numbers)
+            wrapped = np.mod(positions, 1.0)
             try:
-                out[i] = moyopy.MoyoDataset(cell, symprec=symprec).number
+                found = moyopy.MoyoDataset(moyopy.Cell(vectors.tolist(), wrapped.tolist(), numbers), symprec=symprec)
+                if found.number != templates.spacegroup[i] or len(found.prim_std_cell.numbers) < len(numbers):
+                    changed[int(i)] = asymmetric_unit(vectors, wrapped, numbers, symprec).template
             except Exception:
-                out[i] = 0
-    return out
+                continue
+    if not changed:
+        return templates
+    parts = [changed.get(i) or templates[np.array([i])] for i in range(len(templates))]
+    return Templates.concat(parts)

@@ -97,8 +97,8 @@ TEMPLATES = pa.schema(
         *_SITES,
         _DENSITY,
         _field("min_distance", F64, "shortest distance between any two atoms, images included", "Å"),
-        _field("coarse_key", STR, "space group and Wyckoff letters"),
-        _field("fingerprint", STR, "canonical key of the template"),
+        _field("coarse_key", STR, "space group and Wyckoff letters, as found"),
+        _field("fingerprint", STR, "canonical key of the template, as found"),
         _field("in_training", BOOL, "whether the fingerprint occurs in the training table"),
     ]
 )

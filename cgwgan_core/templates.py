@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import spacegroups as sg
 from . import tables
-from .crystal import Templates, min_distances, spacegroups_found
+from .crystal import Templates, min_distances, with_full_symmetry
 from .fingerprint import coarse_keys, fingerprints
 
 
@@ -43,8 +43,10 @@ class Selection:
     """Places of the kept templates in the batch, in order."""
     distances: NDArray[np.float64]
     """Shortest distance of each kept template, Å."""
+    found: Templates
+    """The kept templates in the groups that moyo finds in them, the requested ones or supergroups."""
     fingerprints: list[str]
-    """Key of each kept template."""
+    """Key of each kept template, as found: a template of a subgroup that has grown is the same crystal."""
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -82,15 +84,16 @@ def select(templates: Templates, options: TemplateOptions, seen: set[str]) -> Se
     short = distances < options.min_distance
     distances = distances[~short]
     refuse("short distance", short)
-    keys = fingerprints(templates[left])
+    found = with_full_symmetry(templates[left])
+    keys = fingerprints(found)
     repeated = np.zeros(len(left), dtype=bool)
     for i, key in enumerate(keys):
         repeated[i] = key in seen
         seen.add(key)
     kept_keys = [key for key, again in zip(keys, repeated, strict=True) if not again]
-    distances = distances[~repeated]
+    distances, found = distances[~repeated], found[~repeated]
     refuse("duplicate", repeated)
-    return Selection(left, distances, kept_keys, +refused)
+    return Selection(left, distances, found, kept_keys, +refused)
 
 
 def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any]:
@@ -98,9 +101,9 @@ def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any
     kept = templates[selection.kept]
     return {
         **kept.to_columns(),
-        "spacegroup_found": spacegroups_found(kept),
+        "spacegroup_found": selection.found.spacegroup,
         "min_distance": selection.distances,
-        "coarse_key": coarse_keys(kept),
+        "coarse_key": coarse_keys(selection.found),
         "fingerprint": selection.fingerprints,
     }
 

@@ -20,9 +20,10 @@ from cgwgan_core.crystal import (
     min_distances,
     reduce_cells,
     spacegroup_of,
-    spacegroups_found,
     to_atoms,
+    with_full_symmetry,
 )
+from cgwgan_core.fingerprint import fingerprints
 from tests.support.random_templates import random_template, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
@@ -61,7 +62,7 @@ def test_volume_scale_scales_the_volume() -> None:
 @settings(max_examples=150, deadline=None)
 @given(template=templates())
 def test_expanded_templates_have_their_space_group_or_a_supergroup(template: Templates) -> None:
-    found = int(spacegroups_found(template, symprec=1e-4)[0])
+    found = int(with_full_symmetry(template, symprec=1e-4).spacegroup[0])
     number = int(template.spacegroup[0])
     assert len(sg.operations(found)) * len(sg.centring(found)) >= len(sg.operations(number))
     for primitive in (True, False):
@@ -69,6 +70,23 @@ def test_expanded_templates_have_their_space_group_or_a_supergroup(template: Tem
         share = len(sg.centring(number)) if primitive else 1
         assert len(atoms) * share == template.n_atoms[0]
         assert len(atoms) / atoms.get_volume() == pytest.approx(template.number_density[0])
+
+
+def test_symmetry_that_has_grown_is_described_in_the_supergroup() -> None:
+    """A perovskite written in P-43m, in P1 and with a doubled cell is Pm-3m, 1a 1b 3c."""
+    cubic = perovskite()
+    sites = ([0, 1, 2], [[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5]])
+    lower = Templates(np.array([215], np.int16), cubic.cell, np.array([sites[0]], np.int8), np.array([sites[1]]))
+    found = with_full_symmetry(Templates.concat([lower, cubic]))
+    assert found.spacegroup.tolist() == [221, 221]
+    assert fingerprints(found)[0] == fingerprints(found)[1]
+    # two atoms of one site half a cell apart: the true cell is half as long
+    double = Templates(
+        np.array([123], np.int16), np.array([[4, 4, 6, 90, 90, 90.0]]), np.array([[6, 7]], np.int8),
+        np.array([[[0, 0, 0.25], [0.5, 0.5, 0.25]]]),
+    ).projected()  # fmt: skip
+    assert double.n_atoms[0] == 4
+    assert with_full_symmetry(double).n_atoms[0] == 2
 
 
 @pytest.mark.parametrize("number", range(1, 231))

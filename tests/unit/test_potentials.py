@@ -1,0 +1,242 @@
+"""Potentials: against finite differences, on bad crystals, and refused when they are wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.spacegroup import crystal
+
+from cgwgan_core.errors import InputError
+from cgwgan_core.potentials import VARIABLE, Potential, PotentialOptions, choose, load
+from cgwgan_core.potentials.checks import KNOWN_CRYSTALS, check, load_checked, report
+from cgwgan_core.potentials.m3gnet import FILES
+from scripts.verify_potential import main as verify
+
+EMT = PotentialOptions(name="ase.calculators.emt:EMT", energy_scale="mp_uncorrected")
+M3GNET = "M3GNet-MP-2021.2.8-PES"
+
+
+@pytest.fixture(scope="module")
+def chgnet() -> Potential:
+    return load(PotentialOptions(name="chgnet"))
+
+
+@pytest.fixture(params=["chgnet", "m3gnet"])
+def potential(request: pytest.FixtureRequest) -> Potential:
+    if request.param == "chgnet":
+        return request.getfixturevalue("chgnet")
+    folder = request.getfixturevalue("shared_models") / M3GNET
+    return load(PotentialOptions(name="m3gnet", path=str(folder)))
+
+
+def rattled(seed: int) -> Atoms:
+    atoms = crystal(
+        ["Sr", "Ti", "O"],
+        [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)],
+        spacegroup=221,
+        cellpar=[3.95, 3.95, 3.95, 90, 90, 90],
+    )
+    atoms.rattle(0.15, seed=seed)
+    return Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(potential: Potential) -> None:
+    atoms = rattled(1)
+    found = potential.evaluate([atoms], forces=True, stress=True)
+    assert found.forces is not None and found.stresses is not None
+    step, variants = 0.02, []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[2, 1] += sign * step
+        strained = atoms.copy()
+        strain = np.eye(3)
+        strain[0, 0] += sign * step
+        strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        sheared = atoms.copy()
+        strain = np.eye(3)
+        strain[0, 1] += sign * step / 2
+        strain[1, 0] += sign * step / 2
+        sheared.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        variants += [moved, strained, sheared]
+    energies = potential.evaluate(variants).energies
+    slopes = (energies[:3] - energies[3:]) / (2 * step)
+    assert -found.forces[0][2, 1] == pytest.approx(slopes[0], rel=0.03, abs=0.02)
+    assert found.stresses[0][0, 0] * atoms.get_volume() == pytest.approx(slopes[1], rel=0.03, abs=0.1)
+    assert found.stresses[0][0, 1] * atoms.get_volume() == pytest.approx(slopes[2], rel=0.03, abs=0.1)
+
+
+def test_a_bad_crystal_costs_itself_only(potential: Potential) -> None:
+    good = [rattled(seed) for seed in range(3)]
+    broken, sparse, clash = good[0].copy(), good[0].copy(), good[0].copy()
+    broken.positions[0] = np.nan
+    sparse.set_cell(np.eye(3) * 60, scale_atoms=True)
+    clash.positions[1] = clash.positions[0] + 0.01
+    flat = Atoms("BaO", positions=[[0, 0, 0], [1, 1, 0]], cell=[4, 4, 0.01], pbc=True)
+    heavy = Atoms("Fm", cell=np.eye(3) * 4, pbc=True)
+    molecule = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.2]], cell=np.eye(3) * 8)
+    found = potential.evaluate(
+        [good[0], broken, good[1], sparse, clash, flat, heavy, molecule, Atoms(), good[2]], forces=True, stress=True
+    )
+    assert [error is None for error in found.errors] == [True, False, True] + [False] * 6 + [True]
+    assert np.isfinite(found.energies).tolist() == [error is None for error in found.errors]
+    assert found.errors[1] == "a coordinate is not a finite number"
+    assert "no neighbour within" in found.errors[3]
+    assert "Å apart" in found.errors[4]
+    assert "Fm" in found.errors[6]
+    alone = potential.evaluate(good, forces=True, stress=True)
+    assert found.energies[[0, 2, 9]] == pytest.approx(alone.energies, abs=5e-5)
+    assert found.forces[9] == pytest.approx(alone.forces[2], abs=1e-4)
+    assert found.stresses[9] == pytest.approx(alone.stresses[2], abs=1e-5)
+
+
+def test_batches_do_not_change_results(potential: Potential) -> None:
+    crystals = [rattled(seed).repeat((1 + seed % 3, 1, 1)) for seed in range(7)]
+    together = potential.evaluate(crystals, forces=True, stress=True)
+    single = potential.evaluate(crystals, forces=True, stress=True, batch_size=1)
+    assert together.energy_per_atom == pytest.approx(single.energy_per_atom, abs=1e-5)
+    for a, b in zip(together.forces, single.forces, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
+    assert together.stresses == pytest.approx(single.stresses, abs=1e-5)
+    assert potential.evaluate(crystals).energies == pytest.approx(together.energies, abs=1e-4)
+
+
+def test_calculator_agrees_with_evaluate(potential: Potential) -> None:
+    atoms = rattled(5)
+    found = potential.evaluate([atoms], forces=True, stress=True)
+    atoms.calc = potential.calculator()
+    assert atoms.get_potential_energy() == pytest.approx(found.energies[0], abs=5e-5)
+    assert atoms.get_forces() == pytest.approx(found.forces[0], abs=1e-4)
+    assert atoms.get_stress(voigt=False) == pytest.approx(found.stresses[0], abs=1e-6)
+
+
+def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
+    """eV/atom, by the weights as published, before their conversion to matgl 4."""
+    m3gnet = load(PotentialOptions(path=str(shared_models / M3GNET)))
+    perovskite = rattled(0)
+    perovskite.set_scaled_positions(np.round(perovskite.get_scaled_positions() * 2) / 2)
+    perovskite.set_cell(np.eye(3) * 3.91, scale_atoms=True)
+    found = m3gnet.evaluate([bulk("MgO", "rocksalt", a=4.25), perovskite])
+    assert found.energy_per_atom == pytest.approx([-5.9560, -8.0239], abs=1e-4)
+    assert (m3gnet.name, m3gnet.energy_scale) == (M3GNET, "mp_uncorrected")
+
+
+def test_known_crystals_pass(potential: Potential) -> None:
+    rows = check(potential, 0.15)
+    assert [row["formula"] for row in rows if not row["passed"]] == []
+    assert len(rows) == len(KNOWN_CRYSTALS)
+
+
+def test_matpes_passes_on_its_own_scale_only(shared_models: Path) -> None:
+    folder = str(shared_models / "M3GNet-MatPES-PBE-v2025.1-PES")
+    matpes = load(PotentialOptions(path=folder))
+    assert matpes.energy_scale == "matpes"
+    assert all(row["passed"] for row in check(matpes, 0.15))
+    mixed = load(PotentialOptions(path=folder, energy_scale="mp_corrected"))
+    with pytest.raises(InputError, match=r"potential\.energy_scale"):
+        report(mixed, check(mixed, 0.15), 0.15, "")
+
+
+def test_wrong_weights_are_refused(shared_models: Path, tmp_path: Path) -> None:
+    """Weights that load without complaint, and are wrong: here the signs of one layer."""
+    folder = tmp_path / M3GNET
+    shutil.copytree(shared_models / M3GNET, folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)
+    state = torch.load(folder / "state.pt", weights_only=True)
+    (name,) = (key for key in state if key.endswith("graph_layers.0.conv.node_weight_func.weight"))
+    state[name] = -state[name]
+    torch.save(state, folder / "state.pt")
+    good, bad = (load(PotentialOptions(path=str(f))) for f in (shared_models / M3GNET, folder))
+    assert good.digest != bad.digest
+    with pytest.raises(InputError, match=r"(?s)wrong on .* of 12 known crystals: MgO by .*before version 4"):
+        report(bad, check(bad, 0.15), 0.15, "")
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_incomplete_folder_is_named(tmp_path: Path, missing: str) -> None:
+    for name in set(FILES) - {missing}:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"lacks {missing}"):
+        load(PotentialOptions(name="m3gnet", path=str(tmp_path), energy_scale="matpes"))
+
+
+def test_what_is_neither_folder_nor_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no such folder; set"):
+        load(PotentialOptions(name="m3gnet", path=str(tmp_path / "nothing")))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="hub does not give materialyze/no-such-model"):
+        load(PotentialOptions(name="m3gnet", path="no-such-model"))
+
+
+def test_unknown_energy_scale_must_be_given(shared_models: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "weights"
+    renamed.symlink_to(shared_models / M3GNET)
+    with pytest.raises(InputError, match=r"set potential\.energy_scale"):
+        load(PotentialOptions(name="m3gnet", path=str(renamed)))
+    assert load(PotentialOptions(path=str(renamed), energy_scale="mp_uncorrected")).name == "weights"
+
+
+def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert choose(PotentialOptions())[:2] == ("chgnet", None)
+    assert choose(PotentialOptions(path="a"))[:2] == ("m3gnet", "a")
+    monkeypatch.setenv(VARIABLE, "b")
+    assert choose(PotentialOptions())[:2] == ("m3gnet", "b")
+    assert choose(PotentialOptions(path="a"))[:2] == ("m3gnet", "a")
+    assert choose(PotentialOptions(name="chgnet"))[:2] == ("chgnet", None)
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(InputError, match="needs its weights"):
+        choose(PotentialOptions(name="m3gnet"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "m3gnett"},
+        {"tolerance": 0.0},
+        {"energy_scale": "mp"},
+        {"name": "chgnet", "path": "folder"},
+    ],
+)
+def test_options_are_checked(options: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"potential\."):
+        PotentialOptions(**options)  # type: ignore[arg-type]
+
+
+def test_any_ase_calculator() -> None:
+    emt = load(EMT)
+    copper = bulk("Cu", a=3.6)
+    found = emt.evaluate([copper, bulk("Fe", a=2.8), copper.repeat(2)], forces=True, stress=True)
+    assert found.errors[1] is not None
+    assert found.energies[2] == pytest.approx(8 * found.energies[0])
+    assert found.forces[2].shape == (8, 3)
+    assert emt.digest == load(EMT).digest
+    with pytest.raises(InputError, match="energy_scale"):
+        load(PotentialOptions(name="ase.calculators.emt:EMT"))
+    for wrong in ("ase.calculators.emt:EMTX", "no_such_module:f", "builtins:dict"):
+        with pytest.raises(InputError, match=wrong):
+            load(PotentialOptions(name=wrong, energy_scale="matpes"))
+
+
+def test_verified_report(tmp_path: Path) -> None:
+    output = tmp_path / "potential.json"
+    verify(PotentialOptions(name="chgnet"), str(output))
+    first = output.read_bytes()
+    verify(PotentialOptions(name="chgnet"), str(output))
+    assert output.read_bytes() == first
+    found = json.loads(first)
+    assert found["energy_scale"] == "mp_corrected"
+    assert found["largest_error"] <= 0.15
+    assert load_checked(PotentialOptions(name="chgnet"), output).digest == found["digest"]
+    with pytest.raises(InputError, match="rerun verify_potential"):
+        load_checked(EMT, output)
+    with pytest.raises(InputError, match="known crystals"):
+        verify(EMT, str(tmp_path / "emt.json"))
+    assert not (tmp_path / "emt.json").exists()
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(InputError, match="not a report"):
+        load_checked(EMT, tmp_path / "empty.json")

@@ -1,0 +1,259 @@
+"""Relaxation of sound and unsound crystals, of a shortlist, and of the known phases."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.eos import calculate_eos
+
+from cgwgan_core import tables
+from cgwgan_core.crystal import Templates
+from cgwgan_core.energetics import Hull, formation_energies
+from cgwgan_core.errors import InputError
+from cgwgan_core.jobs import Provenance
+from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.relaxation import (
+    KnownPhasesOptions,
+    RelaxOptions,
+    relax,
+    relax_candidates,
+    relax_known_phases,
+    within,
+)
+from scripts.known_phases import main as known_phases_script
+from scripts.relax import main as relax_script
+
+EMT = PotentialOptions(name="ase.calculators.emt:EMT", energy_scale="mp_uncorrected")
+
+
+@pytest.fixture(scope="module")
+def emt() -> Potential:
+    return load(EMT)
+
+
+@pytest.fixture(scope="module")
+def chgnet() -> Potential:
+    return load(PotentialOptions(name="chgnet"))
+
+
+def test_finds_the_minimum_of_the_equation_of_state(emt: Potential) -> None:
+    start = bulk("Cu", a=3.75)
+    relaxed = relax(start, emt, RelaxOptions(fmax=1e-4))
+    reference = bulk("Cu", a=3.6)
+    reference.calc = emt.calculator()
+    volume, energy, _ = calculate_eos(reference, npoints=9, eps=0.02).fit()
+    assert relaxed.ok
+    assert relaxed.atoms.get_volume() == pytest.approx(volume, rel=1e-3)
+    assert relaxed.energy_per_atom == pytest.approx(energy, abs=1e-4)
+    assert relaxed.volume_change == pytest.approx(volume / start.get_volume(), rel=1e-3)
+    assert (relaxed.spacegroup_before, relaxed.spacegroup) == (225, 225)
+    assert start.cell.array == pytest.approx(bulk("Cu", a=3.75).cell.array)
+
+
+def test_keeps_the_symmetry_and_finds_free_coordinates(chgnet: Potential) -> None:
+    """Rutile RuO2 from a wrong axial ratio and a wrong u; Materials Project mp-825 has c/a 0.694, u 0.3054."""
+    start = Atoms(
+        "Ru2O4",
+        scaled_positions=[
+            (0, 0, 0),
+            (0.5, 0.5, 0.5),
+            (0.28, 0.28, 0),
+            (0.72, 0.72, 0),
+            (0.78, 0.22, 0.5),
+            (0.22, 0.78, 0.5),
+        ],
+        cell=[4.7, 4.7, 3.0],
+        pbc=True,
+    )
+    relaxed = relax(start, chgnet, RelaxOptions(fmax=0.01))
+    assert relaxed.ok
+    assert (relaxed.spacegroup_before, relaxed.spacegroup) == (136, 136)
+    a, _, c = relaxed.atoms.cell.lengths()
+    assert c / a == pytest.approx(0.694, abs=0.01)
+    scaled = relaxed.atoms.get_scaled_positions()
+    u = (scaled[2] - scaled[0] + 0.5) % 1 - 0.5
+    assert u == pytest.approx([0.3054, 0.3054, 0], abs=0.004)
+    assert relaxed.fmax <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("atoms", "status"),
+    [
+        (bulk("Cu", a=2.6), "fell apart: volume"),
+        (bulk("Cu", a=4.6), "collapsed: volume"),
+        (bulk("Ba", a=5.0), "failed: "),
+        (Atoms("Cu2", positions=[[0, 0, 0], [0.5, 0, 0]], cell=[4, 4, 4], pbc=True), "collapsed: two atoms are"),
+        (Atoms("Cu", positions=[[np.nan, 0, 0]], cell=[4, 4, 4], pbc=True), "failed: a coordinate is not"),
+    ],
+)
+def test_unsound_crystals_are_refused_with_a_reason(emt: Potential, atoms: Atoms, status: str) -> None:
+    relaxed = relax(atoms, emt, RelaxOptions())
+    assert relaxed.status.startswith(status)
+    assert not relaxed.ok
+
+
+def test_unconverged_crystals_are_refused(emt: Potential) -> None:
+    relaxed = relax(bulk("Cu", a=3.8), emt, RelaxOptions(fmax=1e-4, max_steps=2))
+    assert relaxed.status.startswith("not converged after 2 steps")
+    assert relaxed.n_steps == 2
+    assert np.isfinite(relaxed.energy_per_atom)
+
+
+@pytest.mark.parametrize("options", [{"fmax": 0.0}, {"max_steps": 0}])
+def test_options_are_checked(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        RelaxOptions(**options)
+    with pytest.raises(InputError):
+        KnownPhasesOptions(**options)
+    with pytest.raises(InputError):
+        KnownPhasesOptions(max_atoms=0)
+
+
+# ------------------------------------------------------------------------------ the shortlist and the hull
+
+
+def template_table() -> pa.Table:
+    """AuCu3's and AuCu's templates."""
+    templates = Templates(
+        np.array([221, 123], dtype=np.int16),
+        np.array([[3.9, 3.9, 3.9, 90, 90, 90], [2.9, 2.9, 3.7, 90, 90, 90]]),
+        np.array([[0, 2], [0, 3]], dtype=np.int8),
+        np.array([[[0, 0, 0], [0, 0.5, 0.5]], [[0, 0, 0], [0.5, 0.5, 0.5]]]),
+    )
+    return tables.to_table({"template_id": ["t0", "t1"], **templates.to_columns()}, tables.TEMPLATES)
+
+
+def ranked_table() -> pa.Table:
+    rows = [
+        ("t0", ["Au", "Cu"], "Cu3Au"),
+        ("t1", ["Au", "Cu"], "CuAu"),
+        ("t9", ["Au", "Cu"], "CuAu"),
+        ("t0", ["Cu", "Au"], "CuAu3"),
+        ("t0", ["Ba", "Cu"], "BaCu3"),
+    ]
+    return pa.Table.from_pylist(
+        [
+            {
+                "rank": i + 1,
+                "candidate_id": f"{template}-{'-'.join(elements)}",
+                "template_id": template,
+                "elements": elements,
+                "formula": formula,
+                "volume_scale": 1.05,
+            }
+            for i, (template, elements, formula) in enumerate(rows)
+        ],
+        schema=tables.RANKED,
+    )
+
+
+def structure_table() -> pa.Table:
+    def row(name: str, atoms: Atoms) -> dict[str, Any]:
+        return {
+            "material_id": name,
+            "formula": atoms.get_chemical_formula(),
+            "lattice": atoms.cell.array.ravel(),
+            "numbers": atoms.numbers,
+            "frac_coords": atoms.get_scaled_positions().ravel(),
+            "formation_energy_per_atom": -0.05,
+        }
+
+    ordered = Atoms("AuCu3", scaled_positions=[(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)])
+    ordered.set_cell(np.eye(3) * 3.8, scale_atoms=True)
+    ordered.pbc = True
+    rows = [
+        row("a", ordered),
+        row("b", bulk("Cu", a=3.6)),
+        row("c", bulk("NaCl", "rocksalt", a=5.6)),
+        row("d", ordered.repeat(3)),
+        row("e", Atoms("AuCu", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[2, 2, 2.6], pbc=True)),
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.STRUCTURES)
+
+
+def test_within_takes_subsets_of_the_chemistry() -> None:
+    structures = structure_table()
+    assert within(structures, ["Au", "Cu"])["material_id"].to_pylist() == ["a", "b", "d", "e"]
+    assert within(structures, ["Na", "Cl", "Cu"])["material_id"].to_pylist() == ["b", "c"]
+    assert within(structures.slice(1, 2), ["Na", "Cl"])["material_id"].to_pylist() == ["c"]
+    assert within(structures.slice(0, 0), ["Cu"]).num_rows == 0
+
+
+def test_known_phases_and_their_hull(emt: Potential, caplog: pytest.LogCaptureFixture) -> None:
+    structures = within(structure_table(), ["Au", "Cu"])
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        rows = relax_known_phases(structures, ["Cu", "Au"], emt, KnownPhasesOptions(max_atoms=50))
+    status = {row["material_id"]: row["status"] for row in rows}
+    assert list(status) == ["element-Au", "element-Cu", "a", "b", "d", "e"]
+    assert [status[name] for name in ("element-Au", "element-Cu", "a")] == ["ok", "ok", "ok"]
+    assert status["b"] == "an element: its reference energy is used"
+    assert status["d"] == "108 atoms, more than 50"
+    assert status["e"].startswith("fell apart")
+    table = pa.Table.from_pylist(rows, schema=tables.KNOWN_PHASES)
+    hull, relaxed = Hull.from_known_phases(table), rows[2]
+    expected = min(0.0, relaxed["formation_energy_per_atom"])
+    assert hull.energy_per_atom("Cu3Au") == pytest.approx(expected)
+    assert relaxed["energy_above_hull"] == pytest.approx(relaxed["formation_energy_per_atom"] - expected)
+    assert "no compound" not in caplog.text
+
+
+def test_a_database_without_compounds_is_told(emt: Potential, caplog: pytest.LogCaptureFixture) -> None:
+    structures = within(structure_table(), ["Cu", "Ag"])
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        rows = relax_known_phases(structures, ["Cu", "Ag"], emt, KnownPhasesOptions())
+    assert "no compound of Cu-Ag" in caplog.text
+    assert [row["status"] for row in rows].count("ok") == 2
+
+
+def test_candidates_leave_as_they_came_one_row_each(emt: Potential) -> None:
+    hull = Hull([("Cu3Au", -0.03)], ["Ba"])
+    rows = list(relax_candidates(ranked_table(), template_table(), emt, hull, RelaxOptions()))
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["status"].split(":")[0] for row in rows] == ["ok", "ok", "failed", "ok", "failed"]
+    assert "t9" in rows[2]["status"]
+    table = pa.Table.from_pylist(rows, schema=tables.RELAXED)
+    assert table["spacegroup"].to_pylist()[:2] == [221, 123]
+    atoms = Atoms(
+        rows[0]["numbers"],
+        cell=np.reshape(rows[0]["lattice"], (3, 3)),
+        scaled_positions=np.reshape(rows[0]["frac_coords"], (-1, 3)),
+        pbc=True,
+    )
+    found = emt.evaluate([atoms], forces=True)
+    assert found.energy_per_atom[0] == pytest.approx(rows[0]["energy_per_atom"], abs=1e-8)
+    (formation,) = formation_energies([atoms], found.energy_per_atom, "mp_uncorrected")
+    assert rows[0]["formation_energy_per_atom"] == pytest.approx(formation)
+    assert rows[0]["energy_above_hull"] == pytest.approx(formation + 0.03)
+    assert rows[4]["energy_per_atom"] is None
+
+
+def test_scripts_from_structures_to_relaxed_shards(tmp_path: Path) -> None:
+    """The two stages on files, with a report of EMT as it would be had EMT passed; all shards make all rows."""
+    emt = load(EMT)
+    report = {"name": emt.name, "energy_scale": emt.energy_scale, "digest": emt.digest}
+    checked = tmp_path / "potential.json"
+    checked.write_text(str(report).replace("'", '"'))
+    made_from = Provenance()
+    path = {name: str(tmp_path / f"{name}.parquet") for name in ("structures", "known", "ranked", "templates")}
+    tables.write(path["structures"], structure_table(), tables.STRUCTURES, made_from)
+    tables.write(path["ranked"], ranked_table().slice(0, 4), tables.RANKED, made_from)
+    tables.write(path["templates"], template_table(), tables.TEMPLATES, made_from)
+    known_phases_script(path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT, made_from)
+    shards = []
+    for shard in range(3):
+        output = str(tmp_path / f"relaxed-{shard}.parquet")
+        arguments = (path["ranked"], path["templates"], path["known"], str(checked), output)
+        relax_script(*arguments, EMT, RelaxOptions(), shard, 3, made_from)
+        first = Path(output).read_bytes()
+        relax_script(*arguments, EMT, RelaxOptions(), shard, 3, made_from)
+        assert Path(output).read_bytes() == first
+        shards.append(tables.read(output, tables.RELAXED)["rank"].to_pylist())
+    assert shards == [[1, 4], [2], [3]]
+    checked.write_text(checked.read_text().replace(emt.digest, "0" * 16))
+    with pytest.raises(InputError, match="rerun verify_potential"):
+        known_phases_script(path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT, made_from)
