@@ -1,8 +1,8 @@
 """From a crystal database to novel, dynamically stable crystals of a chosen chemistry, ready for DFT.
 
-    snakemake --cores 2                                     everything, on the embedded default
-    snakemake --cores 2 --configfile configs/paper.yaml     at the paper's scale
-    snakemake --cores 2 results/templates.parquet           one table, and what it needs
+snakemake --cores 2                                     everything, on the embedded default
+snakemake --cores 2 --configfile configs/paper.yaml     at the paper's scale
+snakemake --cores 2 results/templates.parquet           one table, and what it needs
 """
 
 import os
@@ -22,6 +22,10 @@ configfile: Path(workflow.basedir) / "config.yaml"
 
 if found := problems(config, Path(workflow.basedir) / "schemas" / "config.schema.yaml"):
     raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
+
+
+# scripts find the package beside this file, whatever environment they run in
+os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [workflow.basedir, os.getenv("PYTHONPATH")]))}
 
 
 wildcard_constraints:

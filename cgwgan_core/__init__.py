@@ -5,6 +5,4 @@ per site of the asymmetric unit, and lattice parameters. A *candidate* is a temp
 every site. Modules read in the order of the pipeline; see docs/ARCHITECTURE.md.
 """
 
-from importlib.metadata import version
-
-__version__ = version("cgwgan-core")
+__version__ = "0.1.0"

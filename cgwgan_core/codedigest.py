@@ -51,9 +51,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _sort_import(
-    module: str, names: list[str], level: int, path: Path, inside: list[Path], outside: list[str]
-) -> None:
+def _sort_import(module: str, names: list[str], level: int, path: Path, inside: list[Path], outside: list[str]) -> None:
     parts = module.split(".") if module else []
     if level:
         base = path.parents[level - 1]

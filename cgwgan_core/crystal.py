@@ -91,9 +91,7 @@ class Templates:
         letters[filled] = [sg.letter_index(name) for name in names]
         coords = np.zeros((n, width, 3))
         coords[filled] = table["coords"].combine_chunks().flatten().to_numpy().reshape(-1, 3)
-        cell = np.stack(
-            [table[name].to_numpy() for name in ("a", "b", "c", "alpha", "beta", "gamma")], axis=1
-        )
+        cell = np.stack([table[name].to_numpy() for name in ("a", "b", "c", "alpha", "beta", "gamma")], axis=1)
         return cls(table["spacegroup"].to_numpy().astype(np.int16), cell.astype(float), letters, coords)
 
     def to_columns(self) -> dict[str, Any]:
@@ -105,8 +103,7 @@ class Templates:
             "n_atoms": self.n_atoms.astype(np.int32),
             "n_sites": counts.astype(np.int16),
             "letters": [
-                [sg.letter_name(i) for i in row[:k]]
-                for row, k in zip(self.letters.tolist(), counts, strict=True)
+                [sg.letter_name(i) for i in row[:k]] for row, k in zip(self.letters.tolist(), counts, strict=True)
             ],
             "multiplicities": [row[:k] for row, k in zip(multiplicities.tolist(), counts, strict=True)],
             "coords": [row[:k].ravel() for row, k in zip(self.coords, counts, strict=True)],
@@ -217,9 +214,7 @@ def decorate(
         for row, i in enumerate(group.index):
             symbols = [elements[i][s] for s in group.site]
             vectors = group.vectors[row] * np.cbrt(volume_scale[i])
-            out[i] = Atoms(
-                symbols, scaled_positions=np.mod(group.positions[row], 1.0), cell=vectors, pbc=True
-            )
+            out[i] = Atoms(symbols, scaled_positions=np.mod(group.positions[row], 1.0), cell=vectors, pbc=True)
     yield from (atoms for atoms in out if atoms is not None)
 
 
@@ -238,9 +233,7 @@ def reduce_cells(vectors: Floats) -> tuple[Floats, NDArray[np.int64]]:
     :param vectors: lattice vectors as rows, (N, 3, 3).
     :returns: the reduced vectors, (N, 3, 3), and the integer maps M, (N, 3, 3), with reduced = M @ vectors.
     """
-    maps = np.repeat(
-        np.vstack([np.eye(3, dtype=np.int64), -np.ones((1, 3), dtype=np.int64)])[None], len(vectors), 0
-    )
+    maps = np.repeat(np.vstack([np.eye(3, dtype=np.int64), -np.ones((1, 3), dtype=np.int64)])[None], len(vectors), 0)
     active = np.arange(len(vectors))
     pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     for _ in range(200):
@@ -309,9 +302,7 @@ class AsymmetricUnit:
     """Atomic number of each site."""
 
 
-def asymmetric_unit(
-    lattice: Floats, frac_coords: Floats, numbers: Sequence[int], symprec: float
-) -> AsymmetricUnit:
+def asymmetric_unit(lattice: Floats, frac_coords: Floats, numbers: Sequence[int], symprec: float) -> AsymmetricUnit:
     """Sites of a structure in the standard setting, refined: on their Wyckoff positions to the last digit.
 
     Of each orbit the atom is taken that lies on the Wyckoff position's first coordinate triplet and has
@@ -325,9 +316,7 @@ def asymmetric_unit(
     """
     try:
         found = moyopy.MoyoDataset(
-            moyopy.Cell(
-                np.asarray(lattice).tolist(), np.asarray(frac_coords).tolist(), [int(z) for z in numbers]
-            ),
+            moyopy.Cell(np.asarray(lattice).tolist(), np.asarray(frac_coords).tolist(), [int(z) for z in numbers]),
             symprec=symprec,
             setting=moyopy.Setting.standard(),
         )
@@ -337,9 +326,7 @@ def asymmetric_unit(
         raise SymmetryError(f"no symmetry found at symprec {symprec} Å ({error})") from None
     number = found.number
     basis = np.array(found.std_cell.basis)
-    primitive = (
-        np.array(found.prim_std_cell.positions) @ np.array(found.prim_std_cell.basis) @ np.linalg.inv(basis)
-    )
+    primitive = np.array(found.prim_std_cell.positions) @ np.array(found.prim_std_cell.basis) @ np.linalg.inv(basis)
     shifts = sg.centring(number)
     lengths = np.linalg.norm(basis, axis=1)
 

@@ -71,7 +71,9 @@ def _axes(number: int) -> list[Floats]:
     """Linear parts that may map the group onto itself, one of each coset of its point group, the identity first."""
     # the group whose point group is the symmetry of the lattice; axes of orthorhombic cells may be exchanged
     system = sg.crystal_system(number)
-    holohedry = {"triclinic": 2, "monoclinic": 10, "tetragonal": 123, "trigonal": 191, "hexagonal": 191}.get(system, 221)
+    holohedry = {"triclinic": 2, "monoclinic": 10, "tetragonal": 123, "trigonal": 191, "hexagonal": 191}.get(
+        system, 221
+    )
     candidates = sorted((r for r in sg.operations(holohedry)[:, :, :3]), key=lambda r: -np.trace(r))
     if system == "monoclinic":
         exchange = np.array([[0.0, 0, 1], [0, -1, 0], [1, 0, 0]])
@@ -161,7 +163,8 @@ def fingerprints(templates: Templates) -> list[str]:
         for q in np.flatnonzero((ordered == smallest).all(axis=1)):
             shape = _shape(vectors[index], changes.linear[q])
             moved = [
-                np.einsum("pij,nj->npi", changes.maps[q][letter][:, :, :3], coords[:, s]) + changes.maps[q][letter][:, :, 3]
+                np.einsum("pij,nj->npi", changes.maps[q][letter][:, :, :3], coords[:, s])
+                + changes.maps[q][letter][:, :, 3]
                 for s, letter in enumerate(letters)
             ]
             for sites in _canonical_sites(moved, images[q], changes.polar):
@@ -198,7 +201,9 @@ def _shape(vectors: Floats, linear: Floats) -> NDArray[np.int64]:
     return np.concatenate([np.round(ratios / RATIO_BIN), np.round(angles / ANGLE_BIN)], axis=1).astype(np.int64)
 
 
-def _canonical_sites(moved: list[Floats], letters: NDArray[np.int8], polar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def _canonical_sites(
+    moved: list[Floats], letters: NDArray[np.int8], polar: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
     """Sites as sorted numbers (n, k), once for every choice of origin along the polar axes."""
 
     def code(points: Floats, letter: int) -> NDArray[np.int64]:

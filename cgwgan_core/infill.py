@@ -98,9 +98,7 @@ def infill(templates: Templates, elements: Sequence[str], options: InfillOptions
             index.append(i)
             chosen.append(choice)
             formulas.append(_formula(tuple(sorted(_total(choice, counts).items()))))
-            typical = (
-                sum(volumes[e] * m for e, m in zip(choice, counts, strict=True)) if volumes else cells[i]
-            )
+            typical = sum(volumes[e] * m for e, m in zip(choice, counts, strict=True)) if volumes else cells[i]
             scales.append(typical / cells[i])
     return Candidates(np.array(index, dtype=np.int64), chosen, formulas, np.array(scales, dtype=float))
 

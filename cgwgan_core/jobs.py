@@ -95,9 +95,7 @@ def _provenance(snakemake: Any) -> Provenance:
         several = [paths] if isinstance(paths, str) else list(paths)
         digests = [digest_file(path) for path in several]
         # Many shards make one digest of digests, so that metadata stay short at any scale.
-        inputs[name] = (
-            digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
-        )
+        inputs[name] = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
     return Provenance(hashlib.sha256(settings.encode()).hexdigest()[:16], inputs)
 
 

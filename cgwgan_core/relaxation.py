@@ -17,6 +17,7 @@ from ase.constraints import FixSymmetry
 from ase.data import atomic_numbers
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
+from threadpoolctl import threadpool_limits
 
 from .crystal import Templates, spacegroup_of, to_atoms
 from .energetics import Hull, formation_energies, reduced_formula, references
@@ -85,6 +86,9 @@ def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmet
     """
     start = atoms.copy()
     start.info, start.constraints = {}, []
+    # spglib and moyo may crash, not raise, on what is no crystal: the potential refuses that first
+    if reason := potential.evaluate([start]).errors[0]:
+        return Relaxed(start, f"failed: {reason}", np.nan, 0, np.nan, np.nan, 0, 0)
     moving = start.copy()
     moving.calc = potential.calculator()
     before = spacegroup_of(start, SYMPREC_BEFORE)
@@ -94,13 +98,15 @@ def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmet
             moving.set_constraint(FixSymmetry(moving, symprec=SYMPREC_BEFORE))
         both = FrechetCellFilter(moving)
         optimiser = BFGS(both, logfile=None)
-        for converged in optimiser.irun(fmax=options.fmax, steps=options.max_steps):
-            steps = optimiser.nsteps
-            if trouble := _trouble(moving, start):
-                status = trouble
-                break
-            if converged:
-                status = "ok"
+        # matrices of the cell are 3 x 3: with several BLAS threads each takes milliseconds, not microseconds
+        with threadpool_limits(1, user_api="blas"):
+            for converged in optimiser.irun(fmax=options.fmax, steps=options.max_steps):
+                steps = optimiser.nsteps
+                if trouble := _trouble(moving, start):
+                    status = trouble
+                    break
+                if converged:
+                    status = "ok"
         energy = moving.get_potential_energy() / len(moving)
         fmax = float(np.linalg.norm(moving.get_forces(), axis=1).max())
         if not status:

@@ -124,9 +124,7 @@ def constrain_cell(spacegroup: Integers, cell: Floats) -> Floats:
     free = CELL_FREE[spacegroup]
     out[:, 1:3] = np.where(free[:, 1:3], out[:, 1:3], out[:, :1])
     hexagonal = (spacegroup >= 143) & (spacegroup <= 194)
-    fixed = np.stack(
-        [np.full(len(out), 90.0), np.full(len(out), 90.0), np.where(hexagonal, 120.0, 90.0)], axis=1
-    )
+    fixed = np.stack([np.full(len(out), 90.0), np.full(len(out), 90.0), np.where(hexagonal, 120.0, 90.0)], axis=1)
     out[:, 3:] = np.where(free[:, 3:], out[:, 3:], fixed)
     return out
 

@@ -298,9 +298,7 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         temporary = self._replacing.__enter__()
-        self._writer = pq.ParquetWriter(
-            temporary, self.schema.with_metadata(self._metadata), compression="zstd"
-        )
+        self._writer = pq.ParquetWriter(temporary, self.schema.with_metadata(self._metadata), compression="zstd")
         return self
 
     def write(self, rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table) -> None:
@@ -363,8 +361,6 @@ def _check(path: str | Path, schema: pa.Schema) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"{path}: not a readable Parquet file ({error}); delete it and rerun its rule"
-        ) from None
+        raise InputError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its rule") from None
     if missing := [name for name in schema.names if name not in found.names]:
         raise InputError(f"{path}: lacks the columns {', '.join(missing)}; delete it and rerun its rule")

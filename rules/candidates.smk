@@ -11,6 +11,8 @@ rule infill:
         "results/logs/infill/{shard}.log",
     benchmark:
         "results/benchmarks/infill/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -12,6 +12,8 @@ rule read_database:
         "results/logs/read_database.log",
     benchmark:
         "results/benchmarks/read_database.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -36,6 +38,8 @@ rule asymmetric_units:
         "results/logs/asymmetric_units.log",
     benchmark:
         "results/benchmarks/asymmetric_units.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -61,6 +65,8 @@ rule training_set:
         "results/logs/training_set.log",
     benchmark:
         "results/benchmarks/training_set.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -12,6 +12,8 @@ rule dft_inputs:
         "results/logs/dft_inputs.log",
     benchmark:
         "results/benchmarks/dft_inputs.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -13,6 +13,8 @@ rule train:
         "results/logs/train.log",
     benchmark:
         "results/benchmarks/train.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,

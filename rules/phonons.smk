@@ -12,6 +12,8 @@ rule phonons:
         "results/logs/phonons/{shard}.log",
     benchmark:
         "results/benchmarks/phonons/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -41,6 +43,8 @@ rule store:
         "results/logs/store.log",
     benchmark:
         "results/benchmarks/store.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -14,6 +14,8 @@ rule relax:
         "results/logs/relax/{shard}.log",
     benchmark:
         "results/benchmarks/relax/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -42,6 +44,8 @@ rule unique:
         "results/logs/unique.log",
     benchmark:
         "results/benchmarks/unique.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,

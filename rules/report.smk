@@ -29,6 +29,8 @@ rule report:
         "results/logs/report.log",
     benchmark:
         "results/benchmarks/report.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,

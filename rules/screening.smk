@@ -9,6 +9,8 @@ rule verify_potential:
         "results/logs/verify_potential.log",
     benchmark:
         "results/benchmarks/verify_potential.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -34,6 +36,8 @@ rule known_phases:
         "results/logs/known_phases.log",
     benchmark:
         "results/benchmarks/known_phases.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -62,6 +66,8 @@ rule screen:
         "results/logs/screen/{shard}.log",
     benchmark:
         "results/benchmarks/screen/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -93,6 +99,8 @@ rule rank:
         "results/logs/rank.log",
     benchmark:
         "results/benchmarks/rank.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=8000,

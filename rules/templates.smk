@@ -12,6 +12,8 @@ rule generate:
         "results/logs/generate/{shard}.log",
     benchmark:
         "results/benchmarks/generate/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -42,6 +44,8 @@ rule merge_templates:
         "results/logs/merge_templates.log",
     benchmark:
         "results/benchmarks/merge_templates.tsv"
+    conda:
+        "../envs/default.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -24,9 +24,7 @@ def main(
     """
     rows = tables.read(candidates, tables.CANDIDATES)
     hull = Hull.from_known_phases(tables.read(known_phases, tables.KNOWN_PHASES))
-    batches = screen(
-        rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, batch_size
-    )
+    batches = screen(rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, batch_size)
     with tables.Writer(screened, tables.SCREENED, made_from) as out:
         for batch in progress(batches, -(-rows.num_rows // CHUNK), f"batches of {CHUNK} candidates"):
             out.write(batch)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.workflow import snakemake
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -25,3 +27,15 @@ def shared_data() -> Path:
 def shared_models() -> Path:
     """Folder with M3GNet potentials, one folder each."""
     return _folder("CGWGAN_TEST_MODELS", "M3GNet potentials")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one complete small run of the workflow, from the AFLOW prototypes to the report, with CHGNet.
+
+    Tests must not change it; :func:`tests.support.workflow.copy_run` copies it.
+    """
+    folder = tmp_path_factory.mktemp("run")
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return folder

@@ -26,9 +26,7 @@ def make_wyckoff() -> None:
             for position in reversed(Group(number).Wyckoff_positions):
                 position.get_site_symmetry()
                 representative = position.ops[0].as_xyz_str().replace(" ", "")
-                out.writerow(
-                    [number, position.letter, position.multiplicity, position.site_symm, representative]
-                )
+                out.writerow([number, position.letter, position.multiplicity, position.site_symm, representative])
 
 
 def make_element_volumes(structures: Path, least: int = 30) -> None:

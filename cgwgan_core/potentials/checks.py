@@ -25,7 +25,7 @@ from . import PotentialOptions, load
 from .protocol import Potential
 
 LATTICE_TOLERANCE = 0.03
-"""Largest relative error of a cell edge. Functionals differ by up to 2 %."""
+"""Largest relative error of a cell edge. Not all of the database's cells are PBE's: sound potentials differ by 2 %."""
 _RELAX = RelaxOptions(fmax=0.02, max_steps=200)
 
 

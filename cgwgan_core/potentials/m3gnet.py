@@ -2,7 +2,7 @@
 
 Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
 first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and
-three-body terms whose weights are all zero (as in the published weights of matgl's first years) are left out.
+three-body terms whose weights are all zero are left out.
 """
 
 import hashlib

@@ -14,9 +14,7 @@ def random_template(rng: np.random.Generator, number: int, letters: list[int], d
     atoms = sg.MULTIPLICITY[number, letters].sum()
     cell[:, :3] *= np.cbrt(atoms / density / sg.cell_volume(cell))[:, None]
     coords = rng.random((1, len(letters), 3))
-    return Templates(
-        np.array([number], np.int16), cell, np.array([letters], np.int8), coords
-    ).projected()
+    return Templates(np.array([number], np.int16), cell, np.array([letters], np.int8), coords).projected()
 
 
 @st.composite

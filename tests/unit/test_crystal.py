@@ -130,9 +130,7 @@ def test_distances_in_skewed_cells(lengths: tuple[float, ...], angles: tuple[flo
 
 
 def test_coinciding_sites_have_distance_zero() -> None:
-    twice = Templates(
-        np.array([221], np.int16), perovskite().cell, np.array([[0, 0]], np.int8), np.zeros((1, 2, 3))
-    )
+    twice = Templates(np.array([221], np.int16), perovskite().cell, np.array([[0, 0]], np.int8), np.zeros((1, 2, 3)))
     assert min_distances(twice)[0] == 0
 
 

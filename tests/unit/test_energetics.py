@@ -33,7 +33,7 @@ def test_references_are_of_their_scale() -> None:
 
 
 def test_corrections_are_those_of_mp2020() -> None:
-    """eV per atom of the element, Wang et al. (2021), table 1."""
+    """eV per atom of the element."""
     assert correction_per_atom("BaRuO3") == pytest.approx(-0.687 * 3 / 5)
     assert correction_per_atom("BaO2", "peroxide") == pytest.approx(-0.465 * 2 / 3)
     assert correction_per_atom("KO2", "superoxide") == pytest.approx(-0.161 * 2 / 3)

@@ -118,7 +118,9 @@ def test_keys_tell_lattices_and_coordinates_apart() -> None:
     keys = {*fingerprints(base), *fingerprints(longer), *fingerprints(moved.projected())}
     assert len(keys) == 3
     # volume is no part of a template's key
-    assert fingerprints(Templates(base.spacegroup, base.cell * [2, 2, 2, 1, 1, 1], base.letters, base.coords))[0] in keys
+    assert (
+        fingerprints(Templates(base.spacegroup, base.cell * [2, 2, 2, 1, 1, 1], base.letters, base.coords))[0] in keys
+    )
 
 
 def _parameters(vectors: np.ndarray) -> np.ndarray:

@@ -18,7 +18,9 @@ def perovskite(a: float = 3.9) -> Templates:
     )
 
 
-@pytest.mark.parametrize(("sites", "elements", "number"), [(3, 3, 6), (4, 3, 36), (4, 4, 24), (3, 2, 6), (3, 1, 1), (2, 3, 0)])
+@pytest.mark.parametrize(
+    ("sites", "elements", "number"), [(3, 3, 6), (4, 3, 36), (4, 4, 24), (3, 2, 6), (3, 1, 1), (2, 3, 0)]
+)
 def test_numbers_of_assignments(sites: int, elements: int, number: int) -> None:
     symbols = ("Ba", "Ru", "O", "Ti")[:elements]
     found = assignments(sites, symbols)

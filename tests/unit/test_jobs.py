@@ -15,7 +15,9 @@ def fake(tmp_path: Path, **params: object) -> SimpleNamespace:
     source = tmp_path / "in.txt"
     source.write_text("content")
     return SimpleNamespace(
-        log=[str(tmp_path / "logs" / "x.log")], input={"source": str(source), "several": [str(source)] * 2}, params=params
+        log=[str(tmp_path / "logs" / "x.log")],
+        input={"source": str(source), "several": [str(source)] * 2},
+        params=params,
     )
 
 

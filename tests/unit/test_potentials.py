@@ -48,7 +48,6 @@ def rattled(seed: int) -> Atoms:
 def test_forces_and_stress_are_derivatives_of_the_energy(potential: Potential) -> None:
     atoms = rattled(1)
     found = potential.evaluate([atoms], forces=True, stress=True)
-    assert found.forces is not None and found.stresses is not None
     step, variants = 0.02, []
     for sign in (1, -1):
         moved = atoms.copy()

@@ -163,9 +163,8 @@ def structure_table() -> pa.Table:
             "formation_energy_per_atom": -0.05,
         }
 
-    ordered = Atoms("AuCu3", scaled_positions=[(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)])
-    ordered.set_cell(np.eye(3) * 3.8, scale_atoms=True)
-    ordered.pbc = True
+    places = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+    ordered = Atoms("AuCu3", scaled_positions=places, cell=[3.8, 3.8, 3.8], pbc=True)
     rows = [
         row("a", ordered),
         row("b", bulk("Cu", a=3.6)),

@@ -1,0 +1,148 @@
+"""End to end: every table of the design, counts that add up, nothing left to do, reruns by content."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ase.db import connect
+
+from cgwgan_core import tables
+from cgwgan_core.crystal import Templates, min_distances
+from tests.support.workflow import ROOT, copy_run, snakemake
+
+TABLES = {
+    "data/structures.parquet": tables.STRUCTURES,
+    "data/rejected.parquet": tables.REJECTED,
+    "data/asu.parquet": tables.ASU,
+    "data/training.parquet": tables.TRAINING,
+    "templates.parquet": tables.TEMPLATES,
+    "candidates/0.parquet": tables.CANDIDATES,
+    "known_phases.parquet": tables.KNOWN_PHASES,
+    "screened/0.parquet": tables.SCREENED,
+    "ranked.parquet": tables.RANKED,
+    "rank_refused.parquet": tables.RANK_REFUSED,
+    "relaxed/0.parquet": tables.RELAXED,
+    "unique.parquet": tables.UNIQUE,
+    "phonons/0.parquet": tables.PHONONS,
+    "stable.parquet": tables.STABLE,
+    "dft.parquet": tables.DFT,
+}
+
+
+def read(run: Path, name: str) -> pa.Table:
+    return tables.read(run / "results" / name, TABLES[name])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_there_with_schema_and_provenance(run: Path, name: str) -> None:
+    assert read(run, name).schema.names == TABLES[name].names
+    metadata = pq.read_schema(run / "results" / name).metadata
+    assert {b"cgwgan.version", b"cgwgan.config", b"cgwgan.inputs"} <= metadata.keys()
+    assert str(run).encode() not in b"".join(metadata.values())
+
+
+def test_every_record_is_kept_or_refused(run: Path) -> None:
+    refused = read(run, "data/rejected.parquet").num_rows
+    assert read(run, "data/training.parquet").num_rows + refused == 288
+    counts = json.loads((run / "results/template_counts.json").read_text())
+    assert counts["sampled"] == counts["kept"] + sum(counts["refused"].values()) == 2000
+    ranking = json.loads((run / "results/ranking_counts.json").read_text())
+    candidates = sum(tables.count(p) for p in (run / "results/candidates").glob("*.parquet"))
+    assert ranking["screened"] == ranking["kept"] + sum(ranking["refused"].values()) == candidates
+
+
+def test_the_split_is_by_template(run: Path) -> None:
+    training = read(run, "data/training.parquet")
+    sides: dict[str, set[str]] = {"train": set(), "held-out": set()}
+    for key, split in zip(training["coarse_key"].to_pylist(), training["split"].to_pylist(), strict=True):
+        sides[split].add(key)
+    assert sides["train"]
+    assert sides["held-out"]
+    assert not sides["train"] & sides["held-out"]
+
+
+def test_templates_keep_what_was_asked(run: Path) -> None:
+    table = read(run, "templates.parquet")
+    templates = Templates.from_table(table)
+    assert 1 <= len(templates) <= 30
+    assert min_distances(templates) == pytest.approx(table["min_distance"].to_numpy())
+    assert table["min_distance"].to_numpy().min() >= 1.0
+    assert templates.n_atoms.max() <= 12
+    assert len(set(table["fingerprint"].to_pylist())) == len(templates)
+
+
+def test_candidates_hold_all_elements(run: Path) -> None:
+    for elements in read(run, "candidates/0.parquet")["elements"].to_pylist():
+        assert set(elements) == {"Ba", "Ru", "O"}
+
+
+def test_the_shortlist_is_in_order_and_phonons_are_computed(run: Path) -> None:
+    ranked = read(run, "ranked.parquet")
+    assert ranked["rank"].to_pylist() == list(range(1, ranked.num_rows + 1))
+    assert np.all(np.diff(ranked["energy_above_hull"].to_numpy()) >= 0)
+    phonons = [tables.read(p, tables.PHONONS) for p in sorted((run / "results/phonons").glob("*.parquet"))]
+    done = pa.concat_tables(phonons)
+    assert done.num_rows == 2
+    assert "ok" in done["status"].to_pylist()
+    assert set(done["potential"].to_pylist()) == {"CHGNet-0.3.0"}
+
+
+def test_the_stores_agree(run: Path) -> None:
+    stable = read(run, "stable.parquet")
+    with connect(run / "results/stable.db") as database:
+        assert database.count() == stable.num_rows
+    assert len(list((run / "results/cif").glob("*.cif"))) == stable.num_rows
+    assert read(run, "dft.parquet").num_rows in (stable.num_rows, 2 * stable.num_rows)
+
+
+def test_the_report_is_one_file_about_this_run(run: Path) -> None:
+    report = (run / "results/report.html").read_text()
+    assert "Ba-Ru-O" in report
+    assert "CHGNet" in report
+    assert "288" in report
+    assert not re.search(r'(src|href)="https?:', report)
+
+
+def test_a_second_run_has_nothing_to_do(run: Path) -> None:
+    again = snakemake(run, "--dry-run")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def rules_to_run(text: str) -> set[str]:
+    """Names of the rules in a dry run's table of jobs."""
+    block = text.split("Job stats:")[1].split("total")[0]
+    return {line.split()[0] for line in block.splitlines()[3:] if line.split()}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project that a test may change."""
+    for name in ("cgwgan_core", "scripts", "rules", "envs", "schemas", "configs", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy2(ROOT / name, tmp_path / "project" / name)
+    return tmp_path / "project"
+
+
+def test_a_changed_script_reruns_what_depends_on_it(run: Path, tmp_path: Path, project: Path) -> None:
+    folder = copy_run(run, tmp_path / "run")
+    script = project / "scripts" / "rank.py"
+    script.write_text("# only a comment\n" + script.read_text())
+    untouched = snakemake(folder, "--dry-run", root=project)
+    assert "Nothing to be done" in untouched.stdout + untouched.stderr
+    script.write_text(script.read_text().replace("made_from: Provenance", "made_from: Provenance, more: int = 1"))
+    changed = snakemake(folder, "--dry-run", root=project)
+    found = rules_to_run(changed.stdout + changed.stderr)
+    assert found == {"rank", "relax", "unique", "phonons", "store", "dft_inputs", "report", "all"}
+
+
+def test_a_changed_setting_reruns_what_depends_on_it(run: Path, tmp_path: Path) -> None:
+    folder = copy_run(run, tmp_path / "run")
+    changed = snakemake(folder, "--dry-run", config=["phonons={threshold: -0.1}"])
+    assert rules_to_run(changed.stdout + changed.stderr) == {"phonons", "store", "dft_inputs", "report", "all"}

@@ -1,0 +1,33 @@
+"""Running the workflow as a user does: its own process, a folder of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def snakemake(
+    folder: Path, *arguments: str, root: Path = ROOT, config: Sequence[str] = (), cores: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in ``folder`` with ``configs/test.yaml``.
+
+    :param root: the project, or a copy of it.
+    :param config: ``key=value`` for ``--config``, over the test configuration.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "CGWGAN_POTENTIAL"}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder)]
+    command += ["--cores", str(cores), "--configfile", str(root / "configs" / "test.yaml")]
+    # options that take several values must not swallow the targets
+    command += [*arguments, *(["--config", *config] if config else [])]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+
+
+def copy_run(source: Path, target: Path) -> Path:
+    """A copy of a run's folder, Snakemake's own records included, with the same time stamps."""
+    shutil.copytree(source, target, symlinks=True)
+    return target

@@ -1,0 +1,59 @@
+"""One lock, and everything that repeats it in step with it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def name(text: str) -> str:
+    return re.split(r"[=<>\[ ]", text)[0].lower().replace("_", "-")
+
+
+def lock() -> dict[str, str]:
+    lines = [line for line in (ROOT / "envs" / "lock.txt").read_text().splitlines() if line and line[0] != "#"]
+    return {name(line): line.split("==")[1] for line in lines}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_lock_pins_everything_that_the_project_names() -> None:
+    extras = project()["optional-dependencies"]
+    wanted = project()["dependencies"] + extras["workflow"] + extras["dev"]
+    assert [w for w in wanted if name(w) not in lock()] == []
+
+
+def test_the_lock_fits_cpu_and_cuda() -> None:
+    text = (ROOT / "envs" / "lock.txt").read_text()
+    assert "+cpu" not in text
+    assert "--hash" not in text
+
+
+def test_conda_environments_have_the_versions_of_the_lock() -> None:
+    for path in (ROOT / "envs").glob("*.yaml"):
+        dependencies = yaml.safe_load(path.read_text())["dependencies"]
+        pinned = next(d["pip"] for d in dependencies if isinstance(d, dict))
+        assert {name(p) for p in pinned} == {name(d) for d in project()["dependencies"]} | {
+            name(d) for d in project()["optional-dependencies"]["workflow"]
+        }
+        assert [p for p in pinned if p.split("==")[1] != lock()[name(p)]] == []
+
+
+def test_what_the_package_imports_is_declared() -> None:
+    """Every import of the core and the scripts is of the package, the standard library, or declared."""
+    import sys
+
+    aliases = {"yaml": "pyyaml", "mp_api": "mp-api"}
+    declared = {name(d) for d in project()["dependencies"]}
+    for path in [*(ROOT / "cgwgan_core").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+        if path.name == "make_tables.py":
+            continue  # a development tool
+        for found in re.findall(r"^\s*(?:from|import) ([a-zA-Z_]\w*)", path.read_text(), re.MULTILINE):
+            if found in ("cgwgan_core", *sys.stdlib_module_names):
+                continue
+            assert aliases.get(found, found.replace("_", "-")) in declared, f"{path.name}: {found}"
