@@ -1,6 +1,7 @@
 """Is a configuration one that can run? Everything that is wrong with it, at once, one line each."""
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"model.init: {model['init']} does not exist; write scratch to train from scratch"
     if templates["number_density"][0] >= templates["number_density"][1]:
         yield "templates.number_density: the first number must be below the second"
-    path = config["potential"]["path"]
-    if config["potential"]["name"] == "m3gnet" and path is None:
-        yield "potential.path: missing; name the folder of the M3GNet potential"
+    potential = config["potential"]
+    if potential["name"] == "m3gnet" and not (potential["path"] or os.environ.get("CGWGAN_POTENTIAL")):
+        yield "potential.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
+    if ":" in potential["name"] and potential["energy_scale"] is None:
+        yield "potential.energy_scale: missing; an ASE calculator does not tell what its energies compare with"

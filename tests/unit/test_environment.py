@@ -1,6 +1,8 @@
 """One lock, and everything that repeats it in step with it."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -46,14 +48,14 @@ def test_conda_environments_have_the_versions_of_the_lock() -> None:
 
 def test_what_the_package_imports_is_declared() -> None:
     """Every import of the core and the scripts is of the package, the standard library, or declared."""
-    import sys
-
     aliases = {"yaml": "pyyaml", "mp_api": "mp-api"}
     declared = {name(d) for d in project()["dependencies"]}
     for path in [*(ROOT / "cgwgan_core").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         if path.name == "make_tables.py":
             continue  # a development tool
-        for found in re.findall(r"^\s*(?:from|import) ([a-zA-Z_]\w*)", path.read_text(), re.MULTILINE):
-            if found in ("cgwgan_core", *sys.stdlib_module_names):
-                continue
-            assert aliases.get(found, found.replace("_", "-")) in declared, f"{path.name}: {found}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for found in (n.split(".")[0] for n in names):
+                if found not in ("cgwgan_core", *sys.stdlib_module_names):
+                    assert aliases.get(found, found.replace("_", "-")) in declared, f"{path.name}: {found}"
