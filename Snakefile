@@ -13,6 +13,7 @@ from snakemake.utils import min_version
 
 from cgwgan_core.codedigest import code_digest
 from cgwgan_core.config import problems
+from cgwgan_core.jobs import digest_file
 
 min_version("9.0")
 

@@ -153,9 +153,12 @@ def collect(files: RunFiles) -> Funnel:
         Stage("stable", "dynamically stable", n_stable + verdicts.total(), n_stable, verdicts, "chosen"),
     )
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
-    for key, path in (("templates", files.templates), ("ranked", files.ranked), ("stable", files.stable)):
-        if (rows := tables.count(path)) != funnel[key].kept:
-            raise CountError(f"{key}: {funnel[key].kept} kept, but {Path(path).name} has {rows} rows")
+    # the known phases met on the way have their rank in the table too, but go no further
+    shortlist = tables.read(files.ranked, tables.RANKED, ["known_match"])["known_match"].null_count
+    rows = {"templates": tables.count(files.templates), "ranked": shortlist, "stable": tables.count(files.stable)}
+    for key, found in rows.items():
+        if found != funnel[key].kept:
+            raise CountError(f"{key}: {funnel[key].kept} kept, but its table has {found} rows")
     funnel.check()
     return funnel
 

@@ -59,7 +59,7 @@ class ModelOptions:
 
     init: str = SCRATCH
     """``scratch``, or the path of a checkpoint to start from."""
-    max_steps: int = 2500
+    max_steps: int = 600
     """Generator steps; 0 uses the checkpoint as it is."""
     encoder: str = "categorical"
     """How a template becomes tensors: a name of :data:`cgwgan_core.encoding.ENCODERS`."""
@@ -69,7 +69,7 @@ class ModelOptions:
     """Widths of the generator's fully connected layers."""
     critic: tuple[int, ...] = (512, 256, 128)
     """Widths of the critic's fully connected layers before the two sub-discriminators."""
-    batch_size: int = 256
+    batch_size: int = 128
     """Templates per step."""
     n_critic: int = 5
     """Critic steps per generator step."""
@@ -77,7 +77,7 @@ class ModelOptions:
     """Weight λ of the gradient penalty."""
     learning_rate: float = 2e-4
     """Of Adam with betas 0 and 0.9, for both networks."""
-    ema: float = 0.999
+    ema: float = 0.99
     """Decay of the moving average of the generator's weights, which is what samples."""
 
     def __post_init__(self) -> None:

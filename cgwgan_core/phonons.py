@@ -48,7 +48,7 @@ class PhononOptions:
     """q-points of the Γ-centred mesh along the reciprocal vectors."""
     fmax: float = 0.005
     """eV/Å, largest force after the relaxation that comes first."""
-    max_steps: int = 300
+    max_steps: int = 500
     """Most steps of that relaxation."""
     threshold: float = -0.5
     """THz. A crystal is stable if its lowest frequency is above this."""

@@ -25,7 +25,7 @@ class ScreenOptions:
 
     rank_by: str = "energy_above_hull"
     """``energy_above_hull`` or ``formation_energy`` (the paper's)."""
-    top: int = 24
+    top: int = 40
     """Candidates on the shortlist."""
 
     def __post_init__(self) -> None:

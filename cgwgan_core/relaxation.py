@@ -42,7 +42,7 @@ class RelaxOptions:
 
     fmax: float = 0.05
     """eV/Å; largest force on an atom, and largest gradient of the cell (virial, eV per atom), at convergence."""
-    max_steps: int = 150
+    max_steps: int = 200
     """Optimiser steps after which the crystal is refused."""
 
     def __post_init__(self) -> None:

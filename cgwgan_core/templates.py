@@ -1,7 +1,7 @@
 """What is asked of a generated template before it is kept, and why the others are refused."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,11 +108,11 @@ def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any
     }
 
 
-def merge(shards: Iterable[pa.Table], keep: int | None, known: set[str]) -> tuple[pa.Table, Counter[str]]:
+def merge(shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, set[str]]) -> tuple[pa.Table, Counter[str]]:
     """Shards of checked templates as one table, in order, without what repeats between shards.
 
     :param keep: most templates to keep; ``None`` keeps all.
-    :param known: fingerprints of the training table.
+    :param known: fingerprints of the training table, by side of the split.
     :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
     """
     seen: set[str] = set()
@@ -131,8 +131,12 @@ def merge(shards: Iterable[pa.Table], keep: int | None, known: set[str]) -> tupl
         parts.append(shard.take(pa.array(places, pa.int64())))
     table = pa.concat_tables(parts)
     ids = [f"t{i:07d}" for i in range(1, table.num_rows + 1)]
-    known_keys = [key in known for key in table["fingerprint"].to_pylist()]
-    table = tables.to_table(
-        {**{n: table[n] for n in table.column_names}, "template_id": ids, "in_training": known_keys}, tables.TEMPLATES
-    )
+    keys = table["fingerprint"].to_pylist()
+    columns = {
+        **{name: table[name] for name in table.column_names},
+        "template_id": ids,
+        "in_training": [key in known["train"] for key in keys],
+        "in_held_out": [key in known["held-out"] for key in keys],
+    }
+    table = tables.to_table(columns, tables.TEMPLATES)
     return table, +refused

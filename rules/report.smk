@@ -20,7 +20,6 @@ rule report:
         unique="results/unique.parquet",
         phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
         stable="results/stable.parquet",
-        page=workflow.source_path("../cgwgan_core/report.html.j2"),
     output:
         report="results/report.html",
         counts="results/funnel.json",
@@ -37,6 +36,7 @@ rule report:
         runtime=30,
     params:
         code=digest("report"),
+        page=digest_file(Path(workflow.basedir) / "cgwgan_core" / "report.html.j2"),
         config=config,
     message:
         "Writing the report"

@@ -44,7 +44,8 @@ rule known_phases:
         runtime=240,
     params:
         code=digest("known_phases"),
-        options=config["potential"],
+        options=config["hull"],
+        potential=config["potential"],
         folder=POTENTIAL_FOLDER,
         chemistry=config["chemistry"],
     message:

@@ -7,10 +7,8 @@ from pathlib import Path
 from cgwgan_core import tables
 from cgwgan_core.gan import load_generator
 from cgwgan_core.jobs import Provenance, job, logger, progress, seed
-from cgwgan_core.sampling import sample
+from cgwgan_core.sampling import BATCH, sample
 from cgwgan_core.templates import TemplateOptions, checked_columns, select
-
-BATCH = 2000
 
 
 def main(

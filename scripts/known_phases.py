@@ -15,6 +15,7 @@ def main(
     known_phases: str,
     chemistry: list[str],
     potential: PotentialOptions,
+    options: KnownPhasesOptions,
     made_from: Provenance,
 ) -> None:
     """Write the table of known phases.
@@ -23,7 +24,7 @@ def main(
     """
     batches = [within(batch, chemistry) for batch in tables.read_batches(structures, tables.STRUCTURES)]
     found = pa.concat_tables(batches) if batches else tables.STRUCTURES.empty_table()
-    rows = relax_known_phases(found, chemistry, load_checked(potential, checked), KnownPhasesOptions())
+    rows = relax_known_phases(found, chemistry, load_checked(potential, checked), options)
     tables.write(known_phases, rows, tables.KNOWN_PHASES, made_from)
 
 
@@ -34,6 +35,7 @@ if __name__ == "__main__":
             checked=snakemake.input.potential,
             known_phases=snakemake.output.known_phases,
             chemistry=snakemake.params.chemistry,
-            potential=PotentialOptions(**snakemake.params.options),
+            potential=PotentialOptions(**snakemake.params.potential),
+            options=KnownPhasesOptions(**snakemake.params.options),
             made_from=made_from,
         )

@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from cgwgan_core import tables
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance, job, logger
@@ -19,8 +21,12 @@ def main(
     keep: int | None,
     made_from: Provenance,
 ) -> None:
-    known = set(tables.read(training, tables.TRAINING, ["fingerprint"])["fingerprint"].to_pylist())
-    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, known)
+    known = tables.read(training, tables.TRAINING, ["fingerprint", "split"])
+    sides = {
+        split: set(known.filter(pc.field("split") == split)["fingerprint"].to_pylist())
+        for split in ("train", "held-out")
+    }
+    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides)
     parts = [json.loads(Path(path).read_text()) for path in shard_counts]
     refused = sum((Counter(part["refused"]) for part in parts), repeated)
     sampled = sum(part["sampled"] for part in parts)

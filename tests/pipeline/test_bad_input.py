@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -13,7 +14,11 @@ STRUCTURES = "results/data/structures.parquet"
 ROCKSALT = Structure.from_spacegroup(225, Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
-def refuse(folder: Path, target: str, *message: str, config: list[str]) -> None:
+def data(source: str, path: Path) -> dict[str, Any]:
+    return {"data": {"source": source, "path": str(path)}}
+
+
+def refuse(folder: Path, target: str, *message: str, config: dict[str, Any]) -> None:
     """Run towards ``target`` and expect the message, status 1 and no output."""
     failed = snakemake(folder, target, config=config)
     text = failed.stdout + failed.stderr
@@ -29,9 +34,7 @@ def test_truncated_cif(tmp_path: Path) -> None:
     cif = ROCKSALT.to(fmt="cif")
     (tmp_path / "cifs").mkdir()
     (tmp_path / "cifs" / "mgo.cif").write_text(cif[: len(cif) // 2])
-    refuse(
-        tmp_path, STRUCTURES, "error:", "cifs", "mgo.cif", config=[f"data={{source: folder, path: {tmp_path}/cifs}}"]
-    )
+    refuse(tmp_path, STRUCTURES, "error:", "cifs", "mgo", config=data("folder", tmp_path / "cifs"))
 
 
 def test_truncated_cif_among_good_ones_is_refused_alone(tmp_path: Path) -> None:
@@ -39,32 +42,30 @@ def test_truncated_cif_among_good_ones_is_refused_alone(tmp_path: Path) -> None:
     (tmp_path / "cifs").mkdir()
     (tmp_path / "cifs" / "bad.cif").write_text(cif[: len(cif) // 2])
     (tmp_path / "cifs" / "good.cif").write_text(cif)
-    done = snakemake(tmp_path, STRUCTURES, config=[f"data={{source: folder, path: {tmp_path}/cifs}}"])
+    done = snakemake(tmp_path, STRUCTURES, config=data("folder", tmp_path / "cifs"))
     assert done.returncode == 0
     assert "2 records: 1 kept, 1 refused" in done.stderr
 
 
 def test_empty_dump(tmp_path: Path) -> None:
     (tmp_path / "mp.json.gz").write_bytes(gzip.compress(b"[]"))
-    refuse(
-        tmp_path, STRUCTURES, "error:", "mp.json.gz", config=[f"data={{source: mp_dump, path: {tmp_path}/mp.json.gz}}"]
-    )
+    refuse(tmp_path, STRUCTURES, "error:", "mp.json.gz", config=data("mp_dump", tmp_path / "mp.json.gz"))
 
 
 def test_record_without_structure(tmp_path: Path) -> None:
     (tmp_path / "mp.json").write_text(json.dumps([{"material_id": "mp-1", "formation_energy_per_atom": -1.0}]))
     refuse(
         tmp_path, STRUCTURES, "error:", "mp.json", "mp-1", "structure",
-        config=[f"data={{source: mp_dump, path: {tmp_path}/mp.json}}"],
+        config=data("mp_dump", tmp_path / "mp.json"),
     )  # fmt: skip
 
 
 def test_wrong_element(tmp_path: Path) -> None:
-    refuse(tmp_path, STRUCTURES, "chemistry.1: 'Rx' is no element", config=["chemistry=[Ba, Rx, O]"])
+    refuse(tmp_path, STRUCTURES, "chemistry.1: 'Rx' is no element", config={"chemistry": ["Ba", "Rx", "O"]})
 
 
 def test_unknown_key(tmp_path: Path) -> None:
-    refuse(tmp_path, STRUCTURES, "relax.fmx: no such key; did you mean fmax?", config=["relax={fmx: 0.1}"])
+    refuse(tmp_path, STRUCTURES, "relax.fmx: no such key; did you mean fmax?", config={"relax": {"fmx": 0.1}})
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", b""])
@@ -72,7 +73,7 @@ def test_unreadable_checkpoint(run: Path, tmp_path: Path, content: bytes) -> Non
     folder = copy_run(run, tmp_path / "run")
     (tmp_path / "my.ckpt").write_bytes(content)
     failed = snakemake(
-        folder, "results/model/generator.ckpt", config=[f"model={{init: {tmp_path}/my.ckpt, max_steps: 0}}"]
+        folder, "results/model/generator.ckpt", config={"model": {"init": str(tmp_path / "my.ckpt"), "max_steps": 0}}
     )
     text = failed.stdout + failed.stderr
     assert failed.returncode == 1

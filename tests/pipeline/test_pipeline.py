@@ -144,5 +144,5 @@ def test_a_changed_script_reruns_what_depends_on_it(run: Path, tmp_path: Path, p
 
 def test_a_changed_setting_reruns_what_depends_on_it(run: Path, tmp_path: Path) -> None:
     folder = copy_run(run, tmp_path / "run")
-    changed = snakemake(folder, "--dry-run", config=["phonons={threshold: -0.1}"])
+    changed = snakemake(folder, "--dry-run", config={"phonons": {"threshold": -0.1}})
     assert rules_to_run(changed.stdout + changed.stderr) == {"phonons", "store", "dft_inputs", "report", "all"}

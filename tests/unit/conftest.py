@@ -154,14 +154,17 @@ def make_run(
     files["screened"] = [put(f"screened/{i}.parquet", tables.SCREENED, p) for i, p in enumerate(parts)]
     order = sorted((i for i, e in enumerate(energies) if e["status"] == "ok"), key=lambda i: hull[i])
     shortlist = [{**candidates[i], **energies[i], "rank": n} for n, i in enumerate(order[: chosen + 6], start=1)]
-    files["ranked"] = put("ranked.parquet", tables.RANKED, shortlist)
+    # a known phase met on the way has its rank, and goes no further
+    i = order[chosen + 6]
+    known = {**candidates[i], **energies[i], "rank": len(shortlist) + 1, "known_match": "mp-1"}
+    files["ranked"] = put("ranked.parquet", tables.RANKED, [*shortlist, known])
     n_ok, n_short = len(order), len(shortlist)
     files["ranking_counts"] = put_json(
         "ranking_counts.json",
         {
             "screened": len(energies),
             "kept": n_short,
-            "refused": {"below the shortlist": n_ok - n_short - 3, "duplicate": 3, "no energy": 1},
+            "refused": {"below the shortlist": n_ok - n_short - 4, "duplicate": 3, "known phase": 1, "no energy": 1},
         },
     )
 

@@ -1,6 +1,7 @@
 """Configuration errors: all at once, one line each, with the nearest known key."""
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,15 @@ import pytest
 import yaml
 
 from cgwgan_core.config import problems
+from cgwgan_core.dataset import TrainingOptions
+from cgwgan_core.dft import DftOptions
+from cgwgan_core.gan import ModelOptions
+from cgwgan_core.infill import InfillOptions
+from cgwgan_core.phonons import PhononOptions
+from cgwgan_core.potentials import PotentialOptions
+from cgwgan_core.ranking import ScreenOptions
+from cgwgan_core.relaxation import KnownPhasesOptions, RelaxOptions
+from cgwgan_core.templates import TemplateOptions
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -48,7 +58,7 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
     ("change", "message"),
     [
         ({"screan": {}}, "screan: no such key; did you mean screen?"),
-        ({"fmax": 1}, "fmax: no such key; did you mean relax.fmax or phonons.fmax?"),
+        ({"fmax": 1}, "fmax: no such key; did you mean hull.fmax or relax.fmax or phonons.fmax?"),
         ({"chemistry": ["Ba", "Rx"]}, "chemistry.1: 'Rx' is no element"),
         ({"chemistry": ["Ba", "o"]}, "chemistry.1: 'o' is no element; did you mean O?"),
         ({"chemistry": ["Ba", False]}, 'write "No" in quotes'),
@@ -81,3 +91,22 @@ def test_all_mistakes_are_told_at_once(config: dict[str, Any]) -> None:
     wrong["relax"].pop("fmax")
     wrong["topp"] = 1
     assert len(problems(wrong, SCHEMA)) == 3
+
+
+def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str, Any]) -> None:
+    options = {
+        "training": TrainingOptions(),
+        "model": ModelOptions(),
+        "templates": TemplateOptions(),
+        "infill": InfillOptions(),
+        "potential": PotentialOptions(),
+        "hull": KnownPhasesOptions(),
+        "screen": ScreenOptions(),
+        "relax": RelaxOptions(),
+        "phonons": PhononOptions(),
+        "dft": DftOptions(),
+    }
+    for block, default in options.items():
+        for key, value in asdict(default).items():
+            value = list(value) if isinstance(value, tuple) else value
+            assert config[block][key] == value, f"{block}.{key}"

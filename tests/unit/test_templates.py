@@ -62,13 +62,14 @@ def test_merging_keeps_order_drops_repeats_and_numbers() -> None:
         chosen = select(batch, options, set())
         shards.append(tables.to_table(checked_columns(batch, chosen), tables.TEMPLATES))
     total = sum(shard.num_rows for shard in shards)
-    known = {shards[0]["fingerprint"][0].as_py()}
+    known = {"train": {shards[0]["fingerprint"][0].as_py()}, "held-out": {shards[0]["fingerprint"][1].as_py()}}
     merged, refused = merge(shards, 3, known)
     assert merged["template_id"].to_pylist() == ["t0000001", "t0000002", "t0000003"]
     assert merged["fingerprint"].to_pylist() == shards[0]["fingerprint"].to_pylist()
     assert merged["in_training"].to_pylist() == [True, False, False]
+    assert merged["in_held_out"].to_pylist() == [False, True, False]
     assert merged.num_rows + sum(refused.values()) == total
-    everything, repeated = merge(shards, None, set())
+    everything, repeated = merge(shards, None, {"train": set(), "held-out": set()})
     assert everything.num_rows + repeated["duplicate"] == total
     assert repeated["duplicate"] >= 1
 
