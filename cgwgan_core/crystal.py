@@ -153,22 +153,25 @@ class Expanded:
     """Site of each atom, (m,); the first atom of each site is its representative."""
 
 
+def kinds(templates: Templates) -> Iterator[tuple[int, list[int], NDArray[np.int64]]]:
+    """Space group, letters, and the places in the batch of the templates that share them."""
+    if not len(templates):
+        return
+    unique, group = np.unique(np.column_stack([templates.spacegroup, templates.letters]), axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    bounds = np.searchsorted(group[order], np.arange(len(unique) + 1))
+    for kind, start, stop in zip(unique, bounds[:-1], bounds[1:], strict=True):
+        yield int(kind[0]), [int(i) for i in kind[1:] if i >= 0], order[start:stop]
+
+
 def expand(templates: Templates, primitive: bool = True) -> Iterator[Expanded]:
     """All atoms of a batch, one group of equal space group and letters at a time.
 
     :param primitive: expand to the primitive cell, which holds down to a quarter of the atoms of the
         conventional one; ``False`` gives the conventional cell.
     """
-    if not len(templates):
-        return
     vectors = sg.cell_vectors(templates.cell)
-    kinds = np.column_stack([templates.spacegroup, templates.letters])
-    unique, group = np.unique(kinds, axis=0, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group[order], np.arange(len(unique) + 1))
-    for kind, start, stop in zip(unique, bounds[:-1], bounds[1:], strict=True):
-        index = order[start:stop]
-        number, letters = int(kind[0]), [int(i) for i in kind[1:] if i >= 0]
+    for number, letters, index in kinds(templates):
         orbits = [sg.orbit(number, letter).maps for letter in letters]
         if primitive:
             basis = sg.primitive_basis(number)
@@ -392,7 +395,8 @@ def with_full_symmetry(templates: Templates, symprec: float = 1e-3) -> Templates
     """Every template as moyo finds it, each site a species of its own: in its true group and smallest cell.
 
     It is the template itself, unless coordinates or the cell happen to be special and symmetry has grown: then
-    it is described in the supergroup, with the same sites. Where moyo finds nothing it stays as it is.
+    it is described in the supergroup, with the same sites. Monoclinic and triclinic ones, whose lattices have many
+    cells, are described in the reduced one. Where moyo finds nothing a template stays as it is.
     """
     changed: dict[int, Templates] = {}
     for group in expand(templates):
@@ -401,11 +405,13 @@ def with_full_symmetry(templates: Templates, symprec: float = 1e-3) -> Templates
             wrapped = np.mod(positions, 1.0)
             try:
                 found = moyopy.MoyoDataset(moyopy.Cell(vectors.tolist(), wrapped.tolist(), numbers), symprec=symprec)
-                if found.number != templates.spacegroup[i] or len(found.prim_std_cell.numbers) < len(numbers):
+                grown = found.number != templates.spacegroup[i] or len(found.prim_std_cell.numbers) < len(numbers)
+                if grown or found.number < 16:
                     changed[int(i)] = asymmetric_unit(vectors, wrapped, numbers, symprec).template
             except Exception:
                 continue
     if not changed:
         return templates
-    parts = [changed.get(i) or templates[np.array([i])] for i in range(len(templates))]
-    return Templates.concat(parts)
+    order = np.arange(len(templates))
+    order[list(changed)] = len(templates) + np.arange(len(changed))
+    return Templates.concat([templates, *changed.values()])[order]

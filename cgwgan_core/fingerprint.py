@@ -8,17 +8,21 @@ Tables A, chapter 3.5). A key is the smallest description over all of them:
 - the *coarse key*: space group and Wyckoff letters, equal for all templates of one prototype;
 - the *fingerprint*: the coarse key, the shape of the lattice and the free coordinates, both in bins.
 
+Equal fingerprints mean equal templates, but two that are almost equal may fall on either side of the border of a
+bin: :mod:`cgwgan_core.matching` compares them.
+
 Volume, and which element would sit where, have no part in either.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import spacegroups as sg
-from .crystal import Templates
+from .crystal import Templates, kinds
 from .spacegroups import Floats
 
 COORDINATE_BINS = 16
@@ -49,13 +53,21 @@ class Normaliser:
 
 
 @cache
-def normaliser(number: int) -> Normaliser:
-    """The normaliser of a space group, found by trying: axes of the lattice's own symmetry, shifts on a grid."""
+def normaliser(number: int, other_cells: bool = False) -> Normaliser:
+    """The normaliser of a space group, found by trying: axes of the lattice's own symmetry, shifts on a grid.
+
+    :param other_cells: also changes to other cells of one lattice, of which monoclinic and triclinic groups have
+        infinitely many: those that lead from one almost reduced cell to the next. They are no group.
+    """
     operations = sg.operations(number)
     rotations, shifts = operations[:, :, :3], operations[:, :, 3]
     centring = sg.centring(number)
     polar = np.array([(rotations[:, :, axis] == np.eye(3)[axis]).all() for axis in range(3)])
-    changes = [(linear, shift) for linear in _axes(number) for shift in _origins(linear, operations, centring, polar)]
+    changes = [
+        (linear, shift)
+        for linear in _axes(number, other_cells)
+        for shift in _origins(linear, operations, centring, polar)
+    ]
     n = len(changes)
     letters = np.full((n, sg.N_LETTERS), -1, dtype=np.int8)
     maps: list[list[Floats]] = [[np.zeros((0, 3, 4))] * sg.N_LETTERS for _ in range(n)]
@@ -67,7 +79,7 @@ def normaliser(number: int) -> Normaliser:
     return Normaliser(np.array([c[0] for c in changes]), np.array([c[1] for c in changes]), letters, polar, maps)
 
 
-def _axes(number: int) -> list[Floats]:
+def _axes(number: int, other_cells: bool) -> list[Floats]:
     """Linear parts that may map the group onto itself, one of each coset of its point group, the identity first."""
     # the group whose point group is the symmetry of the lattice; axes of orthorhombic cells may be exchanged
     system = sg.crystal_system(number)
@@ -78,6 +90,16 @@ def _axes(number: int) -> list[Floats]:
     if system == "monoclinic":
         exchange = np.array([[0.0, 0, 1], [0, -1, 0], [1, 0, 0]])
         candidates += [exchange @ r for r in candidates]
+    if other_cells and system == "monoclinic":
+        signs = np.array(list(product((1.0, 0.0, -1.0, 2.0, -2.0), repeat=4))).reshape(-1, 2, 2)
+        for plane in signs[np.abs(np.linalg.det(signs)).round() == 1]:
+            for up in (1.0, -1.0):
+                sheared = np.diag([0, up, 0])
+                sheared[np.ix_([0, 2], [0, 2])] = plane
+                candidates.append(sheared)
+    if other_cells and system == "triclinic":
+        for order in permutations(range(3)):
+            candidates += [np.eye(3)[list(order)] * signs for signs in product((1.0, -1.0), repeat=3)]
     group = {tuple(r.ravel()) for r in sg.operations(number)[:, :, :3]}
     out: list[Floats] = []
     for linear in candidates:
@@ -140,20 +162,30 @@ def _landing(number: int, letter: int, linear: Floats, shift: Floats, every: Flo
 def coarse_keys(templates: Templates) -> list[str]:
     """Space group and Wyckoff letters, such as ``225:abe``, the same for every description of a prototype."""
     out = [""] * len(templates)
-    for number, letters, index in _kinds(templates):
-        images = np.sort(normaliser(number).letters[:, letters], axis=1)
-        best = images[np.lexsort(images.T[::-1])[0]]
-        key = f"{number}:" + "".join(sg.letter_name(i) for i in best)
+    for number, letters, index in kinds(templates):
+        key = _coarse_key(number, tuple(letters))
         for i in index:
             out[i] = key
     return out
+
+
+def _coarse_key(number: int, letters: tuple[int, ...]) -> str:
+    return f"{number}:" + "".join(sg.letter_name(i) for i in smallest_letters(number, letters)[1])
+
+
+@lru_cache(maxsize=65536)
+def smallest_letters(number: int, letters: tuple[int, ...]) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """The changes of ``normaliser(number, other_cells=True)`` that make letters smallest, and these, sorted."""
+    images = np.sort(normaliser(number, other_cells=True).letters[:, list(letters)], axis=1)
+    best = images[np.lexsort(images.T[::-1])[0]]
+    return np.flatnonzero((images == best).all(axis=1)), tuple(int(i) for i in best)
 
 
 def fingerprints(templates: Templates) -> list[str]:
     """Coarse key, lattice shape and free coordinates in bins, as text; see the module."""
     out = [""] * len(templates)
     vectors = sg.cell_vectors(templates.cell)
-    for number, letters, index in _kinds(templates):
+    for number, letters, index in kinds(templates):
         changes = normaliser(number)
         images = changes.letters[:, letters]
         ordered = np.sort(images, axis=1)
@@ -171,23 +203,10 @@ def fingerprints(templates: Templates) -> list[str]:
                 description = np.concatenate([shape, sites], axis=1)
                 best = description if best is None else _smaller(best, description)
         assert best is not None  # the identity is always among the changes
-        key = f"{number}:" + "".join(sg.letter_name(i) for i in smallest)
+        key = _coarse_key(number, tuple(letters))
         for i, row in zip(index, best.tolist(), strict=True):
             out[i] = f"{key};{','.join(str(v) for v in row[:5])};{','.join(str(v) for v in row[5:])}"
     return out
-
-
-def _kinds(templates: Templates) -> list[tuple[int, list[int], NDArray[np.int64]]]:
-    """Space group, letters and places of the templates that share them."""
-    if not len(templates):
-        return []
-    kinds, group = np.unique(np.column_stack([templates.spacegroup, templates.letters]), axis=0, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group[order], np.arange(len(kinds) + 1))
-    return [
-        (int(kind[0]), [int(i) for i in kind[1:] if i >= 0], order[start:stop])
-        for kind, start, stop in zip(kinds, bounds[:-1], bounds[1:], strict=True)
-    ]
 
 
 def _shape(vectors: Floats, linear: Floats) -> NDArray[np.int64]:
@@ -212,14 +231,16 @@ def _canonical_sites(
         return number.min(axis=1) + letter * COORDINATE_BINS**3
 
     if not polar.any():
-        return [np.sort(np.stack([code(x, int(l)) for x, l in zip(moved, letters, strict=True)], axis=1), axis=1)]
+        return [
+            np.sort(np.stack([code(x, int(letter)) for x, letter in zip(moved, letters, strict=True)], axis=1), axis=1)
+        ]
     out = []
     # each atom of the sites with the first letter may be the one at the origin
     for s in np.flatnonzero(letters == letters.min()):
         offsets = np.unique(np.round(moved[s][0][:, polar] - moved[s][0][:1, polar], 6), axis=0, return_index=True)[1]
         for p in offsets:
             origin = np.where(polar, moved[s][:, p : p + 1], 0.0)
-            sites = [code(x - origin, int(l)) for x, l in zip(moved, letters, strict=True)]
+            sites = [code(x - origin, int(letter)) for x, letter in zip(moved, letters, strict=True)]
             out.append(np.sort(np.stack(sites, axis=1), axis=1))
     return out
 

@@ -99,8 +99,8 @@ TEMPLATES = pa.schema(
         _field("min_distance", F64, "shortest distance between any two atoms, images included", "Å"),
         _field("coarse_key", STR, "space group and Wyckoff letters, as found"),
         _field("fingerprint", STR, "canonical key of the template, as found"),
-        _field("in_training", BOOL, "whether the generator was trained on a structure of this fingerprint"),
-        _field("in_held_out", BOOL, "whether a held-out structure has this fingerprint: a template rediscovered"),
+        _field("in_training", BOOL, "whether the generator was trained on a structure of this template"),
+        _field("in_held_out", BOOL, "whether a held-out structure is of this template: one rediscovered"),
     ]
 )
 

@@ -13,6 +13,7 @@ from . import spacegroups as sg
 from . import tables
 from .crystal import Templates, min_distances, with_full_symmetry
 from .fingerprint import coarse_keys, fingerprints
+from .matching import Distinct
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def impossible_sites(templates: Templates) -> NDArray[np.bool_]:
     return twice | (filled & ~known).any(1) | ~filled.any(1)
 
 
-def select(templates: Templates, options: TemplateOptions, seen: set[str]) -> Selection:
-    """Check a batch, the cheap conditions first, and drop those whose key has been seen.
+def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Selection:
+    """Check a batch, the cheap conditions first, and drop those that repeat an earlier one.
 
-    :param seen: keys seen so far; those of the kept templates are added.
+    :param seen: the templates kept so far; those kept here are added.
     """
     refused: Counter[str] = Counter()
     left = np.arange(len(templates))
@@ -84,14 +85,14 @@ def select(templates: Templates, options: TemplateOptions, seen: set[str]) -> Se
     short = distances < options.min_distance
     distances = distances[~short]
     refuse("short distance", short)
+    # what repeats an earlier one as it is needs no search for symmetry, which takes longest
+    again = seen.holds(templates[left])
+    refuse("duplicate", again)
     found = with_full_symmetry(templates[left])
     keys = fingerprints(found)
-    repeated = np.zeros(len(left), dtype=bool)
-    for i, key in enumerate(keys):
-        repeated[i] = key in seen
-        seen.add(key)
+    repeated = seen.add(found, keys)
     kept_keys = [key for key, again in zip(keys, repeated, strict=True) if not again]
-    distances, found = distances[~repeated], found[~repeated]
+    distances, found = distances[~again][~repeated], found[~repeated]
     refuse("duplicate", repeated)
     return Selection(left, distances, found, kept_keys, +refused)
 
@@ -108,35 +109,52 @@ def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any
     }
 
 
-def merge(shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, set[str]]) -> tuple[pa.Table, Counter[str]]:
+def as_found(table: pa.Table) -> Templates:
+    """The templates of a table in the groups that moyo finds in them, as :func:`select` compares them.
+
+    :param table: of ``tables.TEMPLATES``, which holds them as requested.
+    """
+    templates = Templates.from_table(table)
+    # as requested and as found are one description unless these say otherwise; few do, and moyo takes its time
+    other = np.array(coarse_keys(templates)) != np.array(table["coarse_key"].to_pylist())
+    places = np.flatnonzero(other | (templates.spacegroup < 16))
+    if not len(places):
+        return templates
+    together = Templates.concat([templates, with_full_symmetry(templates[places])])
+    order = np.arange(len(templates))
+    order[places] = len(templates) + np.arange(len(places))
+    return together[order]
+
+
+def merge(shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, Distinct]) -> tuple[pa.Table, Counter[str]]:
     """Shards of checked templates as one table, in order, without what repeats between shards.
 
     :param keep: most templates to keep; ``None`` keeps all.
-    :param known: fingerprints of the training table, by side of the split.
+    :param known: the templates of the training table, by side of the split.
     :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
     """
-    seen: set[str] = set()
+    seen = Distinct()
     refused: Counter[str] = Counter()
     parts = []
+    holds: dict[str, list[bool]] = {"train": [], "held-out": []}
     for shard in shards:
-        places = []
-        for i, key in enumerate(shard["fingerprint"].to_pylist()):
-            if key in seen:
-                refused["duplicate"] += 1
-            elif keep is not None and len(seen) >= keep:
-                refused["beyond the number to keep"] += 1
-            else:
-                seen.add(key)
-                places.append(i)
+        found, keys = as_found(shard), shard["fingerprint"].to_pylist()
+        room = None if keep is None else keep - len(seen)
+        repeated = seen.add(found, keys, most=keep)
+        places = np.flatnonzero(~repeated)
+        refused["duplicate"] += int(repeated.sum())
+        refused["beyond the number to keep"] += len(places) - len(places[:room])
+        places = places[:room]
         parts.append(shard.take(pa.array(places, pa.int64())))
+        for side, held in holds.items():
+            held += known[side].holds(found[places], [keys[i] for i in places]).tolist()
     table = pa.concat_tables(parts)
     ids = [f"t{i:07d}" for i in range(1, table.num_rows + 1)]
-    keys = table["fingerprint"].to_pylist()
     columns = {
         **{name: table[name] for name in table.column_names},
         "template_id": ids,
-        "in_training": [key in known["train"] for key in keys],
-        "in_held_out": [key in known["held-out"] for key in keys],
+        "in_training": holds["train"],
+        "in_held_out": holds["held-out"],
     }
     table = tables.to_table(columns, tables.TEMPLATES)
     return table, +refused

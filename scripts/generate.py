@@ -7,6 +7,7 @@ from pathlib import Path
 from cgwgan_core import tables
 from cgwgan_core.gan import load_generator
 from cgwgan_core.jobs import Provenance, job, logger, progress, seed
+from cgwgan_core.matching import Distinct
 from cgwgan_core.sampling import BATCH, sample
 from cgwgan_core.templates import TemplateOptions, checked_columns, select
 
@@ -26,7 +27,7 @@ def main(
     model = load_generator(Path(generator))
     wanted = samples * (shard + 1) // shards - samples * shard // shards
     sizes = [min(BATCH, wanted - start) for start in range(0, wanted, BATCH)]
-    seen: set[str] = set()
+    seen = Distinct()
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out, tables.replacing(counts) as temporary:
         for i, size in enumerate(progress(sizes, len(sizes), f"batches of {BATCH:,} templates")):

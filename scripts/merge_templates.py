@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from cgwgan_core import tables
+from cgwgan_core.crystal import Templates
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance, job, logger
+from cgwgan_core.matching import Distinct
 from cgwgan_core.templates import merge
 
 
@@ -21,11 +23,11 @@ def main(
     keep: int | None,
     made_from: Provenance,
 ) -> None:
-    known = tables.read(training, tables.TRAINING, ["fingerprint", "split"])
-    sides = {
-        split: set(known.filter(pc.field("split") == split)["fingerprint"].to_pylist())
-        for split in ("train", "held-out")
-    }
+    known = tables.read(training, tables.TRAINING)
+    sides = {"train": Distinct(), "held-out": Distinct()}
+    for split, distinct in sides.items():
+        side = known.filter(pc.field("split") == split)
+        distinct.add(Templates.from_table(side), side["fingerprint"].to_pylist())
     merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides)
     parts = [json.loads(Path(path).read_text()) for path in shard_counts]
     refused = sum((Counter(part["refused"]) for part in parts), repeated)

@@ -174,7 +174,7 @@ def test_refined_sites_lie_on_their_positions() -> None:
 
 
 def test_no_symmetry_is_an_error_with_its_reason() -> None:
-    with pytest.raises(SymmetryError, match="no symmetry found at symprec 0.1"):
+    with pytest.raises(SymmetryError, match=r"no symmetry found at symprec 0\.1"):
         asymmetric_unit(np.eye(3) * 4, np.zeros((2, 3)), [1, 1], 0.1)
 
 

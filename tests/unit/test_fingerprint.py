@@ -114,7 +114,7 @@ def test_coarse_keys_survive_another_cell_origin_and_orientation(template: Templ
 def test_keys_tell_lattices_and_coordinates_apart() -> None:
     base = random_template(np.random.default_rng(1), 136, [0, 5])
     longer = Templates(base.spacegroup, base.cell * [1, 1, 1.5, 1, 1, 1], base.letters, base.coords)
-    moved = Templates(base.spacegroup, base.cell, base.letters, base.coords + [[[0, 0, 0], [0.1, 0.1, 0]]])
+    moved = Templates(base.spacegroup, base.cell, base.letters, base.coords + np.array([[0, 0, 0], [0.1, 0.1, 0]]))
     keys = {*fingerprints(base), *fingerprints(longer), *fingerprints(moved.projected())}
     assert len(keys) == 3
     # volume is no part of a template's key

@@ -6,6 +6,7 @@ import pytest
 from cgwgan_core import spacegroups as sg
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates
+from cgwgan_core.matching import Distinct
 from cgwgan_core.templates import TemplateOptions, checked_columns, impossible_sites, merge, select
 from tests.support.random_templates import random_template
 
@@ -33,7 +34,7 @@ def test_each_reason_is_found_and_counted() -> None:
         ]
     )
     options = TemplateOptions(min_distance=1.0, max_atoms=20, number_density=(0.01, 0.25))
-    chosen = select(batch, options, set())
+    chosen = select(batch, options, Distinct())
     assert chosen.kept.tolist() == [0]
     assert chosen.distances == pytest.approx([3.9 / 2])
     assert dict(chosen.refused) == {
@@ -59,17 +60,19 @@ def test_merging_keeps_order_drops_repeats_and_numbers() -> None:
     options = TemplateOptions(min_distance=0.1)
     shards = []
     for batch in batches:
-        chosen = select(batch, options, set())
+        chosen = select(batch, options, Distinct())
         shards.append(tables.to_table(checked_columns(batch, chosen), tables.TEMPLATES))
     total = sum(shard.num_rows for shard in shards)
-    known = {"train": {shards[0]["fingerprint"][0].as_py()}, "held-out": {shards[0]["fingerprint"][1].as_py()}}
+    known = {"train": Distinct(), "held-out": Distinct()}
+    for side, i in (("train", 0), ("held-out", 1)):
+        known[side].add(batches[0][np.array([i])])
     merged, refused = merge(shards, 3, known)
     assert merged["template_id"].to_pylist() == ["t0000001", "t0000002", "t0000003"]
     assert merged["fingerprint"].to_pylist() == shards[0]["fingerprint"].to_pylist()
     assert merged["in_training"].to_pylist() == [True, False, False]
     assert merged["in_held_out"].to_pylist() == [False, True, False]
     assert merged.num_rows + sum(refused.values()) == total
-    everything, repeated = merge(shards, None, {"train": set(), "held-out": set()})
+    everything, repeated = merge(shards, None, {"train": Distinct(), "held-out": Distinct()})
     assert everything.num_rows + repeated["duplicate"] == total
     assert repeated["duplicate"] >= 1
 

@@ -1,0 +1,173 @@
+"""Templates that are the same are recognised whatever their description; others are told apart."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgwgan_core import spacegroups as sg
+from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, reduce_cells, to_atoms, with_full_symmetry
+from cgwgan_core.fingerprint import coarse_keys, fingerprints, normaliser
+from cgwgan_core.matching import Bucket, Distinct, Tolerances, canonical, shortest_basis
+from tests.support.random_templates import random_template, templates
+
+SYMBOLS = ["Ba", "Ru", "O", "Ti"]
+
+
+def distance(first: Templates, second: Templates) -> float:
+    """Of two templates; infinite where coarse keys or lattices differ."""
+    kinds, coords, vectors = canonical(Templates.concat([first, second]))
+    if kinds[0] != kinds[1]:
+        return np.inf
+    bucket = Bucket(kinds[1], Tolerances())
+    bucket.add(coords[1, : len(kinds[1][1])], vectors[1])
+    return float(bucket.nearest(coords[:1, : len(kinds[0][1])], vectors[:1])[0])
+
+
+def redescribed(template: Templates, rng: np.random.Generator) -> Templates:
+    """By any change of the normaliser, with the origin anywhere along polar axes, and sites in any order."""
+    number, k = int(template.spacegroup[0]), int(template.n_sites[0])
+    changes = normaliser(number)
+    q = rng.integers(len(changes.shift))
+    letters = changes.letters[q, template.letters[0, :k]]
+    moved = []
+    for site in range(k):
+        maps = changes.maps[q][template.letters[0, site]]
+        choice = maps[rng.integers(len(maps))]
+        moved.append(choice[:, :3] @ template.coords[0, site] + choice[:, 3])
+    moved = np.array(moved) + np.where(changes.polar, rng.random(3), 0.0)
+    vectors = np.linalg.inv(changes.linear[q]).T @ sg.cell_vectors(template.cell)[0]
+    lengths = np.linalg.norm(vectors, axis=1)
+    unit = vectors / lengths[:, None]
+    angles = np.degrees(np.arccos([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]))
+    cell = np.array([[*lengths, *angles]]) * [2, 2, 2, 1, 1, 1]
+    return Templates(template.spacegroup, cell, letters[None].astype(np.int8), moved[None]).projected()
+
+
+@settings(max_examples=200, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_another_description_of_a_template_is_at_distance_zero(template: Templates, seed: int) -> None:
+    other = redescribed(template, np.random.default_rng(seed))
+    assert coarse_keys(other) == coarse_keys(template)
+    assert distance(other, template) == pytest.approx(0, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_another_cell_origin_orientation_and_order_of_atoms_repeats(template: Templates, seed: int) -> None:
+    if min_distances(template)[0] < 0.7:
+        return
+    rng = np.random.default_rng(seed)
+    atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
+    step = np.eye(3)
+    i, j = rng.permutation(3)[:2]
+    step[i, j] = rng.integers(-1, 2)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    order = rng.permutation(len(atoms))
+    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
+    changed = step @ atoms.cell[:] @ rotation
+    units = [
+        asymmetric_unit(atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers.tolist(), 1e-3),
+        asymmetric_unit(changed, frac[order], atoms.numbers[order].tolist(), 1e-3),
+        # permuted elements are the same template
+        asymmetric_unit(changed, frac[order], (90 - atoms.numbers[order]).tolist(), 1e-3),
+    ]
+    assert Distinct().add(Templates.concat([unit.template for unit in units])).tolist() == [False, True, True]
+
+
+def test_neighbours_across_the_border_of_a_bin_are_the_same() -> None:
+    """Two rutiles whose free coordinate and axes differ by a thousandth have different keys."""
+    cells = [[4.6, 4.6, 4.6 * np.exp(-0.45 + x), 90, 90, 90] for x in (-1e-3, 1e-3)]
+    pair = Templates(
+        np.array([136, 136], np.int16), np.array(cells), np.array([[0, 5]] * 2, np.int8),
+        np.array([[[0, 0, 0], [4.5 / 16 + x, 0, 0]] for x in (-1e-3, 1e-3)]),
+    ).projected()  # fmt: skip
+    assert len(set(fingerprints(pair))) == 2
+    assert Distinct().add(pair).tolist() == [False, True]
+
+
+def test_tolerances_are_those_of_lengths_angles_and_sites() -> None:
+    base = random_template(np.random.default_rng(1), 136, [0, 5])
+    base = Templates(base.spacegroup, np.array([[5.0, 5, 6, 90, 90, 90]]), base.letters, base.coords)
+    stretched = [
+        Templates(base.spacegroup, base.cell * [1, 1, factor, 1, 1, 1], base.letters, base.coords)
+        for factor in (1.25, 1.4)
+    ]
+    # at equal volume c and a differ by 1.25 ** (2/3) = 1.16 and 1.25
+    assert np.isfinite(distance(stretched[0], base))
+    assert distance(stretched[1], base) == np.inf
+    free = np.cbrt(base.volume[0] / 6)
+    for step in (0.02, 0.05):
+        moved = Templates(
+            base.spacegroup, base.cell, base.letters, base.coords + np.array([[0, 0, 0], [step, step, 0]])
+        )
+        assert distance(moved, base) == pytest.approx(step * 5 * np.sqrt(2) / free)
+    monoclinic = random_template(np.random.default_rng(2), 10, [14, 14, 14])
+    monoclinic.cell[0] = [5, 6, 7, 90, 100, 90]
+    bent = Templates(monoclinic.spacegroup, np.array([[5, 6, 7, 90, 104.0, 90]]), monoclinic.letters, monoclinic.coords)
+    assert np.isfinite(distance(bent, monoclinic))
+    bent.cell[0, 4] = 106
+    assert distance(bent, monoclinic) == np.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_distance_is_symmetric_for_equal_lattices(template: Templates, seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(scale=0.01, size=template.coords.shape)
+    other = Templates(template.spacegroup, template.cell, template.letters, template.coords + noise).projected()
+    assert distance(template, other) == pytest.approx(distance(other, template), abs=1e-9)
+
+
+def test_many_sites_of_one_letter_are_assigned() -> None:
+    """Seven sites of one letter have 5,040 orders, more than are tried one by one."""
+    template = random_template(np.random.default_rng(3), 14, [4] * 7)
+    other = redescribed(template, np.random.default_rng(4))
+    assert distance(other, template) == pytest.approx(0, abs=1e-6)
+    assert distance(random_template(np.random.default_rng(5), 14, [4] * 7), template) > 0.05
+
+
+def test_batches_and_their_size_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    sites = {136: [0, 5], 62: [0, 2, 2], 14: [0, 4, 4], 194: [2, 5]}
+    batch = Templates.concat([random_template(rng, n, sites[n]) for n in (136, 62, 62, 62, 136, 14, 194) * 30])
+    batch = Templates.concat([batch, redescribed(batch[np.array([8])], rng)])
+    together = Distinct()
+    repeated = together.add(batch)
+    assert repeated[-1]
+    assert 20 < len(together) == (~repeated).sum() < len(batch)
+    one_by_one = Distinct()
+    assert [bool(one_by_one.add(batch[i : i + 1])[0]) for i in range(len(batch))] == repeated.tolist()
+    assert together.holds(batch).all()
+    assert not Distinct().holds(batch).any()
+    few = Distinct()
+    assert few.add(batch, most=3).sum() < repeated.sum()
+    assert len(few) == 3
+
+
+def test_symmetry_that_has_grown_is_compared_in_its_group() -> None:
+    cubic = Templates(
+        np.array([221], np.int16), np.array([[3.9, 3.9, 3.9, 90, 90, 90.0]]), np.array([[0, 1, 2]], np.int8),
+        np.array([[[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5]]]),
+    )  # fmt: skip
+    lower = Templates(np.array([215], np.int16), cubic.cell, cubic.letters, cubic.coords)
+    assert Distinct().add(Templates.concat([lower, cubic])).tolist() == [False, False]
+    assert Distinct().add(with_full_symmetry(Templates.concat([lower, cubic]))).tolist() == [False, True]
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_shortest_basis_is_that_of_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(1, 3, 3)) + 3 * np.eye(3)
+    maps = shortest_basis(vectors)
+    assert abs(np.linalg.det(maps[0])) == pytest.approx(1)
+    reduced = reduce_cells(vectors)[0][0]
+    points = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3), axis=-1).reshape(-1, 3)
+    points = points[np.argsort(np.linalg.norm(points @ reduced, axis=1), kind="stable")][1:]
+    minima: list[np.ndarray] = []
+    for point in points:  # the successive minima, which in three dimensions are always a basis
+        if np.linalg.matrix_rank(np.array([*minima, point])) > len(minima):
+            minima.append(point)
+    expected = np.linalg.norm(np.array(minima) @ reduced, axis=1)
+    assert sorted(np.linalg.norm(maps[0] @ vectors[0], axis=1)) == pytest.approx(expected)
