@@ -16,7 +16,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from . import spacegroups as sg
-from .spacegroups import Floats, Integers
+from .spacegroups import Floats
 
 # it warns of supercells given as input, which are the rule in databases, once for each
 logging.getLogger("moyo").setLevel(logging.ERROR)
@@ -112,17 +112,22 @@ class Templates:
 
     def projected(self) -> "Templates":
         """Coordinates exactly on the representatives, cells exactly of their crystal system, sites in order."""
+        return self.projected_with_order()[0]
+
+    def projected_with_order(self) -> tuple["Templates", NDArray[np.int64]]:
+        """As :meth:`projected`, and which of the sites each site was before, (N, K)."""
         maps = sg.REPRESENTATIVE[self.spacegroup[:, None], self.letters]
         coords = np.einsum("nkij,nkj->nki", maps[..., :3], self.coords) + maps[..., 3]
         coords = np.where(self.letters[..., None] >= 0, _wrap(coords), 0.0)
         rank = np.where(self.letters < 0, sg.N_LETTERS, self.letters)
         order = np.lexsort((coords[..., 2], coords[..., 1], coords[..., 0], rank), axis=-1)
-        return Templates(
+        exact = Templates(
             self.spacegroup,
             sg.constrain_cell(self.spacegroup, self.cell),
             np.take_along_axis(self.letters, order, 1),
             np.take_along_axis(coords, order[..., None], 1),
         )
+        return exact, order
 
 
 def _pad(array: NDArray[Any], width: int, value: float) -> NDArray[Any]:
@@ -355,26 +360,11 @@ def asymmetric_unit(lattice: Floats, frac_coords: Floats, numbers: Sequence[int]
         elements.append(int(numbers[first]))
 
     cell = np.concatenate([lengths, _angles(basis)])
-    key = sorted(range(len(letters)), key=lambda i: (letters[i], *coords[i]))
-    template = Templates(
-        np.array([number], dtype=np.int16),
-        cell[None],
-        np.array([[letters[i] for i in key]], dtype=np.int8),
-        np.array([[coords[i] for i in key]]),
+    sites = Templates(
+        np.array([number], dtype=np.int16), cell[None], np.array([letters], dtype=np.int8), np.array([coords])
     )
-    exact = template.projected()
-    # projecting may reorder sites whose coordinates differ by rounding alone; elements must follow
-    order = _follow(template.coords[0], template.letters[0], exact.coords[0], exact.letters[0])
-    return AsymmetricUnit(exact, [elements[key[i]] for i in order])
-
-
-def _follow(before: Floats, letters: Integers, after: Floats, after_letters: Integers) -> list[int]:
-    free = list(range(len(letters)))
-    order = []
-    for letter, x in zip(after_letters, after, strict=True):
-        off = [np.abs((before[i] - x + 0.5) % 1 - 0.5).max() + 10 * (letters[i] != letter) for i in free]
-        order.append(free.pop(int(np.argmin(off))))
-    return order
+    exact, order = sites.projected_with_order()
+    return AsymmetricUnit(exact, [elements[i] for i in order[0]])
 
 
 def _angles(basis: Floats) -> Floats:

@@ -92,6 +92,8 @@ class RunFiles:
     """``template_counts.json``"""
     candidates: Sequence[str]
     """``candidates/*.parquet``"""
+    candidate_counts: Sequence[str]
+    """``candidates/*.json``"""
     potential: str
     """``potential.json``"""
     screened: Sequence[str]
@@ -110,7 +112,7 @@ class RunFiles:
     """``stable.parquet``"""
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "screened", "relaxed", "phonons"):
+        for name in ("candidates", "candidate_counts", "screened", "relaxed", "phonons"):
             shards = getattr(self, name)
             object.__setattr__(self, name, (shards,) if isinstance(shards, str) else tuple(shards))
 
@@ -130,7 +132,9 @@ def collect(files: RunFiles) -> Funnel:
     draws, ranking = _counts(files.template_counts), _counts(files.ranking_counts)
     # The ranking refuses what has no energy, but that is counted where the energies were computed.
     n_ranked = ranking["screened"] - ranking["refused"].pop("no energy", 0)
-    n_candidates = sum(map(tables.count, files.candidates))
+    filled = [_counts(path) for path in files.candidate_counts]
+    assigned, n_candidates = (sum(shard[key] for shard in filled) for key in ("assigned", "kept"))
+    unfit: Counter[str] = sum((Counter(shard["refused"]) for shard in filled), Counter())
     energies = _tally(files.screened, tables.SCREENED)
     relaxations = _tally(files.relaxed, tables.RELAXED)
     fates = _fates(files.unique)
@@ -144,7 +148,7 @@ def collect(files: RunFiles) -> Funnel:
         Stage("asu", "with their symmetry found", n_structures, n_asu, database["asu"], "read"),
         Stage("training", "fit for training", n_asu, n_training, database["training"], "asu"),
         Stage("templates", "templates, valid and distinct", draws["sampled"], draws["kept"], draws["refused"]),
-        Stage("candidates", "candidates: templates with elements", n_candidates, n_candidates, {}),
+        Stage("candidates", "candidates: templates with elements", assigned, n_candidates, unfit),
         Stage("screened", "with an energy", n_screened + energies.total(), n_screened, energies, "candidates"),
         Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], "screened"),
         Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
@@ -155,7 +159,12 @@ def collect(files: RunFiles) -> Funnel:
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
     # the known phases met on the way have their rank in the table too, but go no further
     shortlist = tables.read(files.ranked, tables.RANKED, ["known_match"])["known_match"].null_count
-    rows = {"templates": tables.count(files.templates), "ranked": shortlist, "stable": tables.count(files.stable)}
+    rows = {
+        "templates": tables.count(files.templates),
+        "candidates": sum(map(tables.count, files.candidates)),
+        "ranked": shortlist,
+        "stable": tables.count(files.stable),
+    }
     for key, found in rows.items():
         if found != funnel[key].kept:
             raise CountError(f"{key}: {funnel[key].kept} kept, but its table has {found} rows")

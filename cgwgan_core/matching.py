@@ -60,14 +60,13 @@ class Distinct:
         :param most: how many to remember in all; what is new beyond them is not remembered.
         :returns: whether each repeats one that is remembered, (N,).
         """
-        return self._compare(templates, keys, most)
+        return self._compare(templates, fingerprints(templates) if keys is None else keys, most)
 
     def holds(self, templates: Templates, keys: Sequence[str] | None = None) -> NDArray[np.bool_]:
-        """As :meth:`add`, but nothing is remembered."""
-        return self._compare(templates, keys, 0)
+        """As :meth:`add`, but nothing is remembered; without ``keys`` all are compared."""
+        return self._compare(templates, [""] * len(templates) if keys is None else keys, 0)
 
-    def _compare(self, templates: Templates, keys: Sequence[str] | None, most: int | None) -> NDArray[np.bool_]:
-        keys = fingerprints(templates) if keys is None else keys
+    def _compare(self, templates: Templates, keys: Sequence[str], most: int | None) -> NDArray[np.bool_]:
         kinds_of, coords, vectors = canonical(templates)
         repeated = np.array([key in self._fingerprints for key in keys], dtype=bool)
         groups: dict[Key, list[int]] = {}

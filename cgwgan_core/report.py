@@ -435,7 +435,7 @@ def _digests(files: RunFiles) -> list[tuple[str, str, str, str]]:
     for name in files.__dataclass_fields__:
         value = getattr(files, name)
         if isinstance(value, tuple):
-            named += [(f"{name} {i}", path) for i, path in enumerate(value)]
+            named += [(f"{name} {i}", path) for i, path in enumerate(value) if path.endswith(".parquet")]
         elif value.endswith(".parquet"):
             named.append((name, value))
     rows = []

@@ -112,6 +112,7 @@ CANDIDATES = pa.schema(
         _field("template_id", STR, "template that was filled"),
         _field("elements", pa.list_(STR), "element of each site [k]"),
         _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
         _field("n_atoms", I32, "atoms in the conventional cell"),
         _field("volume_scale", F64, "factor on the template's volume"),
     ]

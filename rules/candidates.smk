@@ -2,11 +2,12 @@
 
 
 rule infill:
-    """Every distinct assignment of all the elements to the sites of one shard of the templates."""
+    """Every distinct assignment of all the elements to the sites of one shard of the templates, and what was refused."""
     input:
         templates="results/templates.parquet",
     output:
         candidates="results/candidates/{shard}.parquet",
+        counts="results/candidates/{shard}.json",
     log:
         "results/logs/infill/{shard}.log",
     benchmark:

@@ -12,6 +12,7 @@ rule report:
         templates="results/templates.parquet",
         template_counts="results/template_counts.json",
         candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
+        candidate_counts=expand("results/candidates/{shard}.json", shard=shards("infill")),
         potential="results/potential.json",
         screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
         ranked="results/ranked.parquet",

@@ -1,5 +1,7 @@
 """Elements on one shard of the templates."""
 
+import json
+
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates
 from cgwgan_core.infill import InfillOptions, candidate_columns, infill
@@ -9,6 +11,7 @@ from cgwgan_core.jobs import Provenance, job, logger
 def main(
     templates: str,
     candidates: str,
+    counts: str,
     elements: list[str],
     options: InfillOptions,
     shard: int,
@@ -20,7 +23,13 @@ def main(
     filled = infill(batch, elements, options)
     columns = candidate_columns(filled, batch, table["template_id"].to_pylist())
     tables.write(candidates, columns, tables.CANDIDATES, made_from)
-    logger.info(f"{len(filled.elements):,} candidates of {len(batch):,} templates")
+    result = {"assigned": filled.assigned, "kept": len(filled.elements), "refused": filled.refused}
+    with tables.replacing(counts) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    logger.info(
+        f"{len(filled.elements):,} candidates of {len(batch):,} templates, {sum(filled.charge_balanced):,} of them"
+        f" with balanced charges; refused {filled.refused or 'none'}"
+    )
 
 
 if __name__ == "__main__":
@@ -28,6 +37,7 @@ if __name__ == "__main__":
         main(
             templates=snakemake.input.templates,
             candidates=snakemake.output.candidates,
+            counts=snakemake.output.counts,
             elements=snakemake.params.chemistry,
             options=InfillOptions(**snakemake.params.options),
             shard=int(snakemake.wildcards.shard),

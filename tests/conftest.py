@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.workflow import snakemake
 
-ROOT = Path(__file__).parents[1]
+# the same examples everywhere and always; HYPOTHESIS_PROFILE=default draws new ones
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def _folder(variable: str, what: str) -> Path:

@@ -142,6 +142,13 @@ def make_run(
     half = len(candidates) // 2
     parts = candidates[:half], candidates[half:]
     files["candidates"] = [put(f"candidates/{i}.parquet", tables.CANDIDATES, p) for i, p in enumerate(parts)]
+    files["candidate_counts"] = [
+        put_json(
+            f"candidates/{i}.json",
+            {"assigned": len(p) + 5, "kept": len(p), "refused": {"charges do not balance": 5}},
+        )
+        for i, p in enumerate(parts)
+    ]
     hull = rng.gamma(2.0, 0.7, len(candidates))
     energies = [
         {"candidate_id": c["candidate_id"], "formula": c["formula"], "energy_per_atom": -6.0 + h,

@@ -2,11 +2,23 @@
 
 import numpy as np
 import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from cgwgan_core.crystal import Templates, to_atoms
 from cgwgan_core.errors import InputError
-from cgwgan_core.infill import InfillOptions, assignments, candidate_columns, infill, typical_volumes
+from cgwgan_core.infill import (
+    EQUIVALENT,
+    OTHER_FORMULA,
+    UNBALANCED,
+    InfillOptions,
+    assignments,
+    candidate_columns,
+    charge_balanced,
+    infill,
+    site_exchanges,
+    typical_volumes,
+)
 
 
 def perovskite(a: float = 3.9) -> Templates:
@@ -69,3 +81,103 @@ def test_elements_without_volume_are_named() -> None:
         infill(perovskite(), ["He", "Ru", "O"], InfillOptions())
     with pytest.raises(ValueError, match="volume must be one of"):
         InfillOptions("atoms")
+
+
+def template(group: int, letters: list[int], coords: list[list[float]], cell: list[float]) -> Templates:
+    """One template from letters (a = 0) and coordinates."""
+    return Templates(
+        np.array([group], np.int16), np.array([cell]), np.array([letters], np.int8), np.array([coords], float)
+    )
+
+
+CUBIC, LONG = [4.0, 4, 4, 90, 90, 90], [4.0, 4, 7, 90, 90, 90]
+SAMPLES = {
+    "caesium chloride": (template(221, [0, 1], [[0, 0, 0], [0.5] * 3], CUBIC), 2),
+    "half Heusler": (template(216, [0, 1, 2], [[0, 0, 0], [0.5] * 3, [0.25] * 3], CUBIC), 3),
+    "Heusler": (template(225, [0, 1, 2], [[0, 0, 0], [0.5] * 3, [0.25] * 3], CUBIC), 3),
+    "perovskite": (perovskite(), 3),
+    "layers along a polar axis": (template(99, [0, 0, 1], [[0, 0, 0], [0, 0, 0.3], [0.5, 0.5, 0.6]], LONG), 3),
+    "layers evenly spaced": (
+        template(99, [0, 0, 1, 1], [[0, 0, 0], [0, 0, 0.5], [0.5, 0.5, 0.1], [0.5, 0.5, 0.6]], LONG), 3
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_equal_assignments_are_those_that_structurematcher_calls_equal(name: str) -> None:
+    sample, n = SAMPLES[name]
+    symbols = ["Ba", "Ru", "O"][:n]
+    every = assignments(int(sample.n_sites[0]), tuple(symbols))
+    matcher = StructureMatcher(ltol=1e-3, stol=1e-3, angle_tol=0.05)
+    distinct: list[Structure] = []
+    for choice in every:
+        atoms = to_atoms(sample, 0, choice)
+        structure = Structure(atoms.cell[:], atoms.get_chemical_symbols(), atoms.get_scaled_positions())
+        if not any(matcher.fit(structure, other) for other in distinct):
+            distinct.append(structure)
+    filled = infill(sample, symbols, InfillOptions("template"))
+    assert len(filled.elements) == len(distinct)
+    assert filled.assigned == len(every) == len(filled.elements) + filled.refused.get(EQUIVALENT, 0)
+
+
+def test_exchanges_leave_sites_whole() -> None:
+    assert site_exchanges(SAMPLES["caesium chloride"][0]) == [[(1, 0)]]
+    # a row of three equidistant sites along the diagonal and a gap: the middle one stays, the others change places
+    assert len(site_exchanges(SAMPLES["half Heusler"][0])[0]) == 1
+    assert site_exchanges(perovskite()) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("formula", "plain", "mixed", "peroxide"),
+    [
+        ("BaRuO3", True, True, True),
+        ("Ba2RuO4", True, True, True),
+        ("Ba2Ru3O7", False, True, True),
+        ("BaRu2O", False, False, False),
+        ("Fe3O4", False, True, True),
+        ("BaO2", False, False, True),
+        ("KO2", False, False, True),
+        ("CuAu", False, False, False),
+        ("S", True, True, True),
+        ("HeO", False, False, False),
+    ],
+)
+def test_charges(formula: str, plain: bool, mixed: bool, peroxide: bool) -> None:
+    assert charge_balanced(formula) == plain
+    assert charge_balanced(formula, mixed_valence=True) == mixed
+    assert charge_balanced(formula, mixed_valence=True, peroxides=True) == peroxide
+
+
+def test_states_of_the_icsd_are_more() -> None:
+    assert not charge_balanced("Ba3Ru2O9")
+    assert charge_balanced("Ba2Ru2O7", "icsd")  # Ru(V)
+
+
+def test_filters_count_what_they_refuse() -> None:
+    elements = ["Ba", "Ru", "O"]
+    filled = infill(perovskite(), elements, InfillOptions(formulas=["Ba2Ru2O6"]))
+    assert filled.formula == ["BaRuO3"] * 2
+    assert filled.refused == {OTHER_FORMULA: 4}
+    filled = infill(perovskite(), elements, InfillOptions(charge="require"))
+    assert set(filled.formula) == {"BaRuO3"}
+    assert filled.charge_balanced == [True, True]
+    assert filled.refused == {UNBALANCED: 4}
+    # rocksalt-like cells hold four times their primitive one
+    heusler = SAMPLES["Heusler"][0]
+    assert len(infill(heusler, elements, InfillOptions(max_atoms=4)).elements) == 3
+    small = infill(heusler, elements, InfillOptions(max_atoms=3))
+    assert small.elements == []
+    assert sum(small.refused.values()) == small.assigned == 6
+    columns = candidate_columns(small, heusler, ["t1"])
+    assert all(len(column) == 0 for column in columns.values())
+
+
+def test_formulas_must_be_of_the_chemistry() -> None:
+    with pytest.raises(InputError, match="BaO does not hold the elements of chemistry"):
+        infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(formulas=["BaO"]))
+    with pytest.raises(InputError, match="is no formula"):
+        infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(formulas=["ba ru"]))
+    with pytest.raises(ValueError, match="charge must be one of"):
+        InfillOptions(charge="always")
+    with pytest.raises(ValueError, match="max_atoms"):
+        InfillOptions(max_atoms=0)

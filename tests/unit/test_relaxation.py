@@ -242,7 +242,8 @@ def test_scripts_from_structures_to_relaxed_shards(tmp_path: Path) -> None:
     tables.write(path["structures"], structure_table(), tables.STRUCTURES, made_from)
     tables.write(path["ranked"], ranked_table().slice(0, 4), tables.RANKED, made_from)
     tables.write(path["templates"], template_table(), tables.TEMPLATES, made_from)
-    known_phases_script(path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT, made_from)
+    known = (path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT)
+    known_phases_script(*known, KnownPhasesOptions(), made_from)
     shards = []
     for shard in range(3):
         output = str(tmp_path / f"relaxed-{shard}.parquet")
@@ -255,4 +256,4 @@ def test_scripts_from_structures_to_relaxed_shards(tmp_path: Path) -> None:
     assert shards == [[1, 4], [2], [3]]
     checked.write_text(checked.read_text().replace(emt.digest, "0" * 16))
     with pytest.raises(InputError, match="rerun verify_potential"):
-        known_phases_script(path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT, made_from)
+        known_phases_script(*known, KnownPhasesOptions(), made_from)

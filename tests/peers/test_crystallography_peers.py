@@ -1,0 +1,96 @@
+"""Sites, their symmetry, and sameness against spglib, moyo and pymatgen."""
+
+import gzip
+import json
+from pathlib import Path
+
+import moyopy
+import numpy as np
+import pytest
+import spglib
+from ase.data import chemical_symbols
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from cgwgan_core import spacegroups as sg
+from cgwgan_core.crystal import Templates, asymmetric_unit, decorate, to_atoms
+from cgwgan_core.fingerprint import coarse_keys, fingerprints
+from cgwgan_core.matching import Distinct
+from tests.support.random_templates import random_template
+
+SYMBOLS = ["Ba", "Ru", "O", "Ti"]
+
+
+@pytest.mark.parametrize("number", range(1, 231))
+def test_site_symmetries_are_those_of_spglib_and_moyo(number: int) -> None:
+    """Every position, with general ones beside it that leave the crystal no other group than the requested."""
+    rng = np.random.default_rng(number)
+    letters = np.flatnonzero(sg.MULTIPLICITY[number])
+    general = int(letters.max())
+    for letter in letters.tolist():
+        template = random_template(rng, number, [letter, general, general])
+        special = int(np.flatnonzero(template.letters[0] == letter)[0])
+        atoms = to_atoms(template, 0, SYMBOLS[:3], primitive=False)
+        index = np.flatnonzero(atoms.numbers == atoms.numbers[_first(template, special)])
+        cell = (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers)
+        theirs = spglib.get_symmetry_dataset(cell, symprec=1e-4)
+        moyo = moyopy.MoyoDataset(moyopy.Cell(*(np.asarray(x).tolist() for x in cell)), symprec=1e-4)
+        assert theirs.number == moyo.number == number
+        expected = sg.SITE_SYMMETRY[number, letter]
+        for found in (theirs, moyo):
+            orbit = found.equivalent_atoms if found is theirs else found.orbits
+            assert len(set(np.array(orbit)[index])) == 1
+            symbols = {_without_orientation(found.site_symmetry_symbols[i]) for i in index}
+            assert symbols == {_without_orientation(expected)}
+
+
+def _first(template: Templates, site: int) -> int:
+    """Number of atoms before those of a site in the conventional cell."""
+    return int(template.multiplicities[0, :site].sum())
+
+
+def _without_orientation(symbol: str) -> str:
+    """Elements of a site symmetry without the directions, which depend on the choice of axes: ``.m.`` and ``m..``."""
+    return "".join(sorted(symbol.replace(".", "")))
+
+
+@pytest.fixture(scope="module")
+def real(shared_data: Path) -> list[Structure]:
+    entries = json.loads(gzip.decompress((shared_data / "mp_templates34_sample2000.json.gz").read_bytes()))
+    return [Structure(entry["lattice"], entry["species"], entry["frac_coords"]) for entry in entries]
+
+
+def test_real_crystals_return_from_their_sites(real: list[Structure]) -> None:
+    matcher = StructureMatcher(scale=False)
+    for structure in real[::10]:
+        unit = asymmetric_unit(structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers), 0.1)
+        elements = [[chemical_symbols[z] for z in unit.numbers]]
+        atoms = next(decorate(unit.template, elements, np.ones(1)))
+        back = Structure(atoms.cell[:], atoms.numbers, atoms.get_scaled_positions())
+        assert matcher.fit(structure, back)
+
+
+def test_sameness_is_that_of_structure_matcher(real: list[Structure]) -> None:
+    """Pairs of templates of one coarse key: verdicts agree, and those of either are confirmed by the other."""
+    batch = Templates.concat(
+        [asymmetric_unit(s.lattice.matrix, s.frac_coords, list(s.atomic_numbers), 0.1).template for s in real]
+    )
+    batch = batch[(batch.spacegroup > 1) & (batch.n_sites <= 4)]
+    keys = np.array(fingerprints(batch))
+    batch = batch[np.sort(np.unique(keys, return_index=True)[1])]
+    keys, coarse = np.array(fingerprints(batch)), np.array(coarse_keys(batch))
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(batch))
+    order = order[np.argsort(coarse[order], kind="stable")]
+    pairs = [(i, j) for step in (1, 2) for i, j in zip(order, order[step:], strict=False) if coarse[i] == coarse[j]]
+    atoms = decorate(batch, [SYMBOLS[:k] for k in batch.n_sites], np.ones(len(batch)))
+    structures = [Structure(a.cell[:], a.numbers, a.get_scaled_positions()) for a in atoms]
+    # cells are primitive already; a second reduction at 0.25 Å would shrink one of two that are almost equal
+    matcher = StructureMatcher(primitive_cell=False)
+    theirs = np.array([matcher.fit_anonymous(structures[i], structures[j]) for i, j in pairs])
+    ours = np.array([Distinct().add(batch[[j, i]], keys[[j, i]].tolist())[1] for i, j in pairs])
+    assert len(pairs) > 300
+    assert np.mean(ours == theirs) > 0.99
+    both = (ours & theirs).sum()
+    assert both > 0.98 * theirs.sum()
+    assert both > 0.98 * ours.sum()
