@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from cgwgan_core import quality
 from cgwgan_core.crystal import Templates
 from cgwgan_core.quality import Facts, compare, crystal_systems, overlap, shares, total_variation, yields
-from cgwgan_core.spacegroups import letter_index
+from cgwgan_core.spacegroups import constrain_cell, letter_index
+from cgwgan_core.templates import TemplateOptions
+from tests.support.random_templates import templates
 
 
 def facts(spacegroup, n_atoms=None, density=None, keys=None) -> Facts:
@@ -101,3 +104,102 @@ def test_facts_of_templates_in_memory():
 def test_classes_of_density_are_as_stated():
     assert len(quality.DENSITY_EDGES) == 51
     np.testing.assert_allclose(np.diff(quality.DENSITY_EDGES), 0.005)
+
+
+# ------------------------------------------------------------------------------- raw draws and references
+
+
+def real_templates(n: int = 400, seed: int = 0) -> Templates:
+    """Perovskites with a shaken cell, and rhombohedral ones with a free coordinate."""
+    rng = np.random.default_rng(seed)
+    groups = np.where(np.arange(n) % 4 == 0, 166, 221).astype(np.int16)
+    cell = np.repeat(rng.uniform(3.8, 4.2, (n, 1)), 6, axis=1)
+    cell[groups == 166, 2] = 17.0
+    letters = np.where((groups == 166)[:, None], [0, 1, 2], [0, 1, 2]).astype(np.int8)
+    coords = rng.uniform(0.2, 0.3, (n, 3, 3))
+    return Templates(groups, constrain_cell(groups, cell), letters, coords).projected()
+
+
+def test_jensen_shannon_by_hand():
+    # p = (1, 0), q = (1/2, 1/2), m = (3/4, 1/4): (log2(4/3) + log2(2/3)/2 + log2(2)/2) / 2
+    wanted = math.sqrt((math.log2(4 / 3) + 0.5 * math.log2(2 / 3) + 0.5) / 2)
+    assert quality.jensen_shannon(["a", "a"], ["a", "b"]) == pytest.approx(wanted)
+    assert math.isnan(quality.jensen_shannon([], [1]))
+
+
+def test_total_variation_given_by_hand():
+    # group 1 (3/4 of the reference): p = (1, 0), q = (2/3, 1/3), TV 1/3; group 2: not generated, 1
+    found = quality.total_variation_given([1, 1, 3], ["a", "a", "x"], [1, 1, 1, 2], ["a", "a", "b", "c"])
+    assert found == pytest.approx(0.75 / 3 + 0.25)
+
+
+def test_interval_is_that_of_students_t():
+    # tabulated: t(0.975, 2) = 4.303
+    mean, half = quality.interval([0.1, 0.2, 0.6])
+    assert mean == pytest.approx(0.3)
+    assert half == pytest.approx(4.303 * np.std([0.1, 0.2, 0.6], ddof=1) / math.sqrt(3), rel=1e-3)
+    assert math.isnan(quality.interval([1.0])[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(templates())
+def test_any_template_has_its_symmetry(template: Templates):
+    assert quality.has_symmetry(template).all()
+
+
+def test_symmetry_is_missed_where_it_is_broken():
+    good = real_templates(8)
+    assert quality.has_symmetry(good).all()
+    coords = good.coords.copy()
+    coords[1, 0, 2] = 0.1  # 1a of Pm-3m is at the origin
+    cell = good.cell.copy()
+    cell[2, 1] *= 1.01  # b = a in a cubic cell
+    found = quality.has_symmetry(Templates(good.spacegroup, cell, good.letters, coords))
+    assert found.tolist() == [True, False, False, True, True, True, True, True]
+
+
+def test_real_structures_are_judged_as_themselves():
+    real = quality.Draws.of(real_templates())
+    found = quality.judge(real, real, real, real, TemplateOptions())
+    assert found["n"] == 400
+    for name in ("symmetric", "valid", "usable", "recall", "recall_fingerprints", "memorised"):
+        assert found[name] == 1.0, name
+    assert found["density_overlap"] == pytest.approx(1.0)
+    for name in ("tv_spacegroup", "js_spacegroup", "tv_crystal_system", "tv_n_atoms", "tv_letters", "novel"):
+        assert found[name] == pytest.approx(0.0, abs=1e-12), name
+
+
+def test_failures_stay_in_the_denominator():
+    all_real = real_templates()
+    real = quality.Draws.of(all_real)
+    collapsed = Templates(
+        all_real.spacegroup, all_real.cell * [0.2, 0.2, 0.2, 1, 1, 1], all_real.letters, all_real.coords
+    )
+    drawn = Templates.concat([all_real[:100], collapsed[:300]])
+    found = quality.judge(quality.Draws.of(drawn), real, real, real, TemplateOptions())
+    assert found["n"] == 400
+    assert found["valid"] == found["usable"] == 0.25
+    # nothing that collapsed adds a key
+    distinct = len(set(real.facts.fingerprint[:100]))
+    assert found["distinct"] == pytest.approx(1000 * distinct / 400)
+    assert found["density_overlap"] < 0.3
+
+
+def test_what_is_new_is_counted_among_distinct_keys():
+    both = real_templates()
+    draws = quality.Draws.of(both)
+    cubic = quality.Draws.of(both[both.spacegroup == 221])
+    other = quality.Draws.of(both[both.spacegroup == 166])
+    found = quality.judge(draws, draws, cubic, other, TemplateOptions())
+    assert found["novel"] == 0.5  # two coarse keys, one known, however many structures there are of each
+    assert found["recall"] == 1.0
+    assert quality.judge(cubic, draws, cubic, other, TemplateOptions())["recall"] == 0.0
+
+
+def test_a_position_without_freedom_used_twice_is_no_crystal():
+    real = real_templates(4)
+    letters = real.letters.copy()
+    letters[0, 1] = 0
+    found = quality.Draws.of(Templates(real.spacegroup, real.cell, letters, real.coords).projected())
+    assert found.min_distance[0] == 0.0
+    assert (found.min_distance[1:] > 1).all()

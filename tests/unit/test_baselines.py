@@ -1,0 +1,41 @@
+"""Baselines: what they keep of the data, and what they lose."""
+
+import numpy as np
+import pytest
+
+from cgwgan_core.baselines import independent, jittered
+from cgwgan_core.crystal import Templates
+from cgwgan_core.quality import has_symmetry, total_variation
+from cgwgan_core.spacegroups import constrain_cell
+
+
+def real_templates(n: int = 400, seed: int = 0) -> Templates:
+    """Perovskites with a shaken cell, and rhombohedral ones with a free coordinate."""
+    rng = np.random.default_rng(seed)
+    groups = np.where(np.arange(n) % 4 == 0, 166, 221).astype(np.int16)
+    cell = np.repeat(rng.uniform(3.8, 4.2, (n, 1)), 6, axis=1)
+    cell[groups == 166, 2] = 17.0
+    letters = np.where((groups == 166)[:, None], [0, 1, 2], [0, 1, 2]).astype(np.int8)
+    coords = rng.uniform(0.2, 0.3, (n, 3, 3))
+    return Templates(groups, constrain_cell(groups, cell), letters, coords).projected()
+
+
+def test_independent_draws_keep_each_part_and_lose_what_joins_them():
+    real = real_templates(2000)
+    found = independent(real, 4000, np.random.default_rng(0))
+    assert total_variation(found.spacegroup, real.spacegroup) < 0.03
+    assert has_symmetry(found).mean() > 0.2
+    # three different letters of three are 3!/3³ of the draws; real ones are always so
+    sizes = np.array([len(set(row)) for row in found.letters.tolist()])
+    assert (sizes == 3).mean() == pytest.approx(6 / 27, abs=0.03)
+    again = independent(real, 4000, np.random.default_rng(0))
+    assert np.array_equal(found.cell, again.cell)
+
+
+def test_jittered_copies_are_near_their_originals_and_symmetric():
+    real = real_templates(1)
+    found = jittered(real, 300, np.random.default_rng(0), coordinate=0.01, length=0.05)
+    assert has_symmetry(found).all()
+    assert np.log(found.cell[:, 0] / real.cell[0, 0]).std() == pytest.approx(0.05, rel=0.2)
+    z = found.coords[:, 2, 2]
+    assert z.std() == pytest.approx(0.01, rel=0.2)
