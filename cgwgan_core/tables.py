@@ -114,13 +114,14 @@ CANDIDATES = pa.schema(
         _field("formula", STR, "reduced formula"),
         _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
         _field("n_atoms", I32, "atoms in the conventional cell"),
-        _field("volume_scale", F64, "factor on the template's volume"),
+        _field("volume_scale", F64, "factor on the template's volume that elements or template ask for"),
     ]
 )
 SCREENED = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
         _field("formula", STR, "reduced formula"),
+        _field("volume_scale", F64, "factor on the template's volume that the energies are for"),
         _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
@@ -135,7 +136,7 @@ RANKED = pa.schema(
         _field("elements", pa.list_(STR), "element of each site [k]"),
         _field("formula", STR, "reduced formula"),
         _field("n_atoms", I32, "atoms in the conventional cell"),
-        _field("volume_scale", F64, "factor on the template's volume"),
+        _field("volume_scale", F64, "factor on the template's volume that the energies are for"),
         _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
@@ -253,6 +254,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place only when the body ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.part"):
+        stale.unlink(missing_ok=True)  # of a job that was killed; an output has one writer at a time
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

@@ -53,6 +53,12 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_job_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".x.parquet.999.part").write_text("half")
+    tables.write(tmp_path / "x.parquet", ROWS, tables.REJECTED, Provenance())
+    assert [p.name for p in tmp_path.iterdir()] == ["x.parquet"]
+
+
 def test_batches_and_shards_are_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     tables.write(path, ROWS, tables.REJECTED, Provenance())
