@@ -56,3 +56,4 @@ rule all:
         "results/stable.parquet",
         "results/stable.db",
         "results/dft.parquet",
+        "results/dft_results.parquet",

@@ -367,7 +367,7 @@ def main() -> None:
     parser.add_argument("--generator", type=Path, required=True, help="results/model/generator.ckpt")
     parser.add_argument("--pairs", type=int, default=12_000, help="pairs of templates that StructureMatcher judges")
     parser.add_argument("--matched", type=int, default=5_000, help="structures whose round trip it judges")
-    parser.add_argument("--many", type=int, default=140_000, help="templates to find repeats among")
+    parser.add_argument("--many", type=int, default=30_000, help="templates to find repeats among")
     parser.add_argument("--batches", type=int, default=8, help=f"batches of {CHUNK:,} templates to generate")
     parser.add_argument("--pyxtal", type=float, default=60.0, help="seconds given to PyXtal")
     parser.add_argument("--seed", type=int, default=1)

@@ -125,12 +125,12 @@ def measure(
     seeds: int,
     temperature: float,
     pyxtal_samples: int,
-    only: bool,
+    only: str | None,
 ) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
     """Reference side -> generator -> figure -> mean and half width.
 
     :param pyxtal_samples: crystals of PyXtal for each seed; 0 leaves it out.
-    :param only: judge the checkpoint alone.
+    :param only: "generator" or "references", to judge the checkpoint or the others alone.
     """
     table = tables.read(training, tables.TRAINING)
     sides = {name: table.filter(pc.field("split") == name) for name in ("train", "held-out")}
@@ -148,12 +148,14 @@ def measure(
     figures: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in sides}
     for seed in range(seeds):
         random = np.random.default_rng(seed)
-        sets = {"generator": drawn(lambda seed=seed: sample(model, samples, seed, temperature))}
-        if not only:
+        sets = {}
+        if only != "references":
+            sets["generator"] = drawn(lambda seed=seed: sample(model, samples, seed, temperature))
+        if only != "generator":
             sets["real"] = drawn(lambda random=random: learnt[random.integers(len(learnt), size=samples)])
             sets["jittered"] = drawn(lambda random=random: jittered(learnt, samples, random))
             sets["independent"] = drawn(lambda random=random: independent(learnt, samples, random))
-        if pyxtal_samples and not only:
+        if pyxtal_samples and only != "generator":
             rows = sides["train"].take(random.integers(len(learnt), size=pyxtal_samples))
             start = time.perf_counter()
             crystals, failed = pyxtal_random(rows, seed * pyxtal_samples)
@@ -209,7 +211,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--pyxtal", type=int, default=300, help="crystals of PyXtal for each seed")
-    parser.add_argument("--only", action="store_true", help="without the references")
+    parser.add_argument("--only", choices=["generator", "references"], help="judge these alone")
     parser.add_argument("--growth", type=int, help="measure the growth up to so many draws instead")
     parser.add_argument("--output", help="JSON file")
     given = parser.parse_args()

@@ -75,8 +75,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     if model["init"] == "scratch":
         if model["max_steps"] == 0:
             yield "model.max_steps: 0 uses a checkpoint as it is; name one in model.init, or train"
-    elif not Path(model["init"]).exists():
-        yield f"model.init: {model['init']} does not exist; write scratch to train from scratch"
+    elif model["init"] != "pretrained" and not Path(model["init"]).exists():
+        yield f"model.init: {model['init']} does not exist; write pretrained, or scratch to train from scratch"
     if templates["number_density"][0] >= templates["number_density"][1]:
         yield "templates.number_density: the first number must be below the second"
     potential = config["potential"]

@@ -1,13 +1,22 @@
-"""VASP inputs for the survivors: a relaxation, and the displaced supercells of a phonon calculation.
+"""VASP inputs for the survivors, a relaxation and the displaced supercells of a phonon calculation; its results.
 
 Settings are the Materials Project's (pymatgen's ``MPRelaxSet``: PBE, +U for some oxides and fluorides, PAW
 potentials, 520 eV, spin-polarised from its starting moments), so that energies compare with that database,
 tightened where phonons ask for it. Spin stays on: many d-metal oxides are magnetic, and a non-magnetic crystal
 only loses time.
+
+What VASP computes costs more than everything before it, and its results come to lie beside the inputs. So a folder
+of inputs says what was written into it (:data:`RECORD`), and only files that are still as they were written are
+ever deleted or replaced.
 """
 
+import gzip
+import hashlib
+import json
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +27,24 @@ from phonopy.structure.atoms import PhonopyAtoms
 from pymatgen.core import SETTINGS, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.vasp.inputs import Kpoints
+from pymatgen.io.vasp.outputs import Vasprun
 from pymatgen.io.vasp.sets import MPRelaxSet, VaspInputSet
 
+from .crystal import spacegroup_of
+from .energetics import formation_energies, reduced_formula
 from .errors import InputError
-from .jobs import progress
-from .phonons import displaced
-from .resume import replacing_folder
+from .jobs import logger, progress
+from .phonons import SYMPREC, displaced
 from .store import to_ase
+from .tables import replacing
 
 DISPLACEMENT = 0.01
 """Å, phonopy's own."""
+TASKS = ("relax", "phonon")
+RECORD = "inputs.json"
+"""File in each folder of inputs: digests of the inputs, and of each file as it was written."""
+KEPT = "kept: holds results of other inputs; move it away to prepare again"
+"""Status of a folder that was not touched, because something in it is not, or no longer, as it was written."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +82,17 @@ _PHONON = {"ISIF": 2, "IBRION": -1, "NSW": 0}
 README = """\
 # DFT inputs (VASP)
 
-One folder per crystal:
+Two folders per crystal:
 
 - `relax/`: relaxation of cell and atoms (INCAR with KSPACING, no KPOINTS file).
 - `phonon/`: displaced supercells `POSCAR-001`, ... made by phonopy, with one INCAR, KPOINTS and {potcar} for
   all of them; `phonopy_disp.yaml` says what was displaced, `SPOSCAR` is the supercell at rest.
+
+**Run VASP right here: no rerun of the workflow deletes or overwrites your files.** `inputs.json` records what was
+written into a folder. A folder that holds anything else (an OUTCAR, a CONTCAR, an INCAR that you changed) is left
+exactly as it is, also when its crystal is no longer among the survivors. If the inputs would now be different,
+`dft.parquet` says `kept`: move the folder away to have them prepared again. Only folders that hold nothing but what
+was written are replaced or removed.
 
 {potcar_note}
 **The supercells in `phonon/` are those of the crystal as the machine-learned potential relaxed it. Phonons must
@@ -96,45 +119,164 @@ and collect:
     phonopy-init -f disp-*/vasprun.xml
     phonopy-load --band auto
 
+**Results read back:** run the workflow again, and `dft_results.parquet` has a row for each `relax/vasprun.xml` (or
+`vasprun.xml.gz`) with energy, formation energy, volume and space group, beside those of the potential.
+
 Settings: the Materials Project's (pymatgen MPRelaxSet: PBE(+U), 520 eV, spin-polarised), with EDIFF {ediff:g} eV,
 EDIFFG -0.001 eV/Å, KSPACING {kspacing:g} 1/Å, Gaussian smearing of 0.05 eV, no projection in real space.
 """
 
 
+# -------------------------------------------------------------------------------------------------- inputs
+
+
 def prepare(folder: str | Path, survivors: Sequence[dict[str, Any]], options: DftOptions) -> list[dict[str, Any]]:
     """Write ``<folder>/<candidate_id>/relax`` and ``.../phonon`` for every survivor, and one README.md.
 
-    The folder appears whole or not at all. POTCAR files are written where pymatgen knows a library of them
-    (PMG_VASP_PSP_DIR), else their names, as POTCAR.spec.
+    Each folder appears whole. One that is there already is replaced only if it holds nothing but what was written
+    into it, and left as it is otherwise; so is that of a crystal that is no longer a survivor, or else removed. POTCAR
+    files are written where pymatgen knows a library of them (PMG_VASP_PSP_DIR), else their names, as POTCAR.spec.
 
-    :param survivors: rows of ``tables.STABLE``.
+    :param survivors: rows with the columns candidate_id, lattice, numbers and frac_coords of ``tables.STABLE``.
     :returns: rows of ``tables.DFT``, two for each survivor; the status of one that could not be prepared
-        says why, and it has no folder.
+        says why.
     """
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(".*.part"):  # of a job that was killed
+        shutil.rmtree(stale, ignore_errors=True)
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text(_readme(options))
     rows = []
-    with replacing_folder(folder) as temporary:
-        (temporary / "README.md").write_text(_readme(options))
-        for survivor in progress(survivors, len(survivors), "crystals"):
-            name = survivor["candidate_id"]
-            try:
-                _prepare(temporary / name, survivor, options)
-                status = "prepared"
-            except Exception as error:
-                shutil.rmtree(temporary / name, ignore_errors=True)
-                status = f"not prepared: {error}".splitlines()[0]
-            rows += [
-                {
-                    "candidate_id": name,
-                    "code": "vasp",
-                    "task": task,
-                    "status": status,
-                    "energy_per_atom": None,
-                    "path": f"{folder.name}/{name}/{task}" if status == "prepared" else None,
-                }
-                for task in ("relax", "phonon")
-            ]
+    for survivor in progress(survivors, len(survivors), "crystals"):
+        name = survivor["candidate_id"]
+        try:
+            rows += _prepare_and_put(folder, survivor, options)
+        except Exception as error:
+            _remove_crystal(folder / name)
+            status = f"not prepared: {error}".splitlines()[0]
+            rows += [_row(name, task, status, None, None) for task in TASKS]
+    names = {survivor["candidate_id"] for survivor in survivors}
+    for other in sorted(path for path in folder.iterdir() if path.name not in names):
+        if other.is_dir() and any((other / task / RECORD).is_file() for task in TASKS) and not _remove_crystal(other):
+            logger.info(f"{other}: no longer among the survivors; kept, as it holds files that were not written here")
     return rows
+
+
+def _prepare_and_put(folder: Path, survivor: dict[str, Any], options: DftOptions) -> list[dict[str, Any]]:
+    name = survivor["candidate_id"]
+    temporary = folder / f".{name}.part"
+    rows = []
+    try:
+        _prepare(temporary, survivor, options)
+        for task in TASKS:
+            inputs = _record(temporary / task)["inputs"]
+            status = "prepared" if _put(temporary / task, folder / name / task) else KEPT
+            rows.append(_row(name, task, status, inputs, f"{folder.name}/{name}/{task}"))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return rows
+
+
+def _row(name: str, task: str, status: str, inputs: str | None, path: str | None) -> dict[str, Any]:
+    return {"candidate_id": name, "code": "vasp", "task": task, "status": status, "inputs": inputs, "path": path}
+
+
+# --------------------------------------------------------------------------- folders that may hold results
+
+
+def _put(new: Path, path: Path) -> bool:
+    """Put a new folder of inputs in its place, unless something in the old one is not, or no longer, as written.
+
+    :returns: whether the folder at ``path`` now has these inputs.
+    """
+    written = _record(new)
+    if path.is_symlink() or path.exists():
+        files = {**written["files"], RECORD: _digest(new / RECORD)}
+        if foreign := _foreign(path, files):
+            logger.info(f"{path}: left as it is, it holds {', '.join(foreign[:3])}{', ...' if foreign[3:] else ''}")
+            return _record(path)["inputs"] == written["inputs"]
+        if _files(path) == files:
+            return True
+        if not _remove(path, files):
+            return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        new.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        return False  # somebody made a folder of this name in the meantime, and it is not empty
+    return True
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What was written into a folder: digest of the inputs, and of each file by its path in the folder."""
+    try:
+        found = json.loads((folder / RECORD).read_text())
+        return {"inputs": found["inputs"], "files": dict(found["files"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"inputs": None, "files": {}}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Digest of each file below a folder by its path in it."""
+    return {str(p.relative_to(folder)): _digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _foreign(folder: Path, new: Mapping[str, str]) -> list[str]:
+    """Paths in a folder, sorted, of all that is neither as recorded there nor equal to a file of ``new``.
+
+    A changed file, a folder within and a link are a user's, too. The record itself is ours if it can be read.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return ["."]
+    recorded = _record(folder)["files"]
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if name == RECORD and recorded and not path.is_symlink():
+            continue
+        as_written = path.is_file() and not path.is_symlink() and _digest(path) in (recorded.get(name), new.get(name))
+        if not as_written:
+            found.append(name)
+    return found
+
+
+def _remove(folder: Path, new: Mapping[str, str]) -> bool:
+    """Remove a folder if all in it is ours (see :func:`_foreign`), one known file after the other.
+
+    Nothing is deleted by pattern, so what a calculation writes in this moment stays, and the folder with it.
+
+    :returns: whether it is gone.
+    """
+    if _foreign(folder, new):
+        return False
+    for name in sorted({*_record(folder)["files"], *new} - {RECORD}):
+        (folder / name).unlink(missing_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)  # last: a kill leaves a folder that is still known as ours
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _remove_crystal(folder: Path) -> bool:
+    """Remove what is ours in the folder of one crystal; whether nothing is left."""
+    for task in TASKS:
+        if (folder / task).is_dir():
+            _remove(folder / task, {})
+    with suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
+
+
+# ---------------------------------------------------------------------------------------- what VASP reads
 
 
 def relax_set(structure: Structure, options: DftOptions) -> MPRelaxSet:
@@ -190,6 +332,12 @@ def _write(folder: Path, inputs: VaspInputSet) -> None:
         inputs.potcar.write_file(folder / "POTCAR")
     else:
         (folder / "POTCAR.spec").write_text("\n".join(inputs.potcar_symbols) + "\n")
+    files = _files(folder)
+    # Potentials count by name, whether POTCAR is there or not; phonopy's file adds only its version to the others.
+    counted = {name: digest for name, digest in files.items() if name.split(".")[0] not in ("POTCAR", "phonopy_disp")}
+    text = json.dumps([counted, inputs.potcar_symbols], sort_keys=True)
+    record = {"inputs": hashlib.sha256(text.encode()).hexdigest()[:16], "files": files}
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _to_pymatgen(cell: PhonopyAtoms) -> Structure:
@@ -204,7 +352,8 @@ def _readme(options: DftOptions) -> str:
     library = _has_library()
     note = (
         "`POTCAR.spec` names the PAW potentials (VASP's PBE set) in the order of POSCAR: VASP's licence does not "
-        "let them be\npassed on. Concatenate yours as `POTCAR`, or set PMG_VASP_PSP_DIR and prepare again.\n"
+        "let them be\npassed on. Concatenate yours as `POTCAR`. Or set PMG_VASP_PSP_DIR before you run anything, and "
+        "prepare again:\n`snakemake --cores 1 --forcerun dft_inputs -- results/dft.parquet`.\n"
     )
     return README.format(
         potcar="POTCAR" if library else "POTCAR.spec",
@@ -213,3 +362,134 @@ def _readme(options: DftOptions) -> str:
         ediff=options.ediff,
         kspacing=options.kspacing,
     )
+
+
+# ------------------------------------------------------------------------------------------------- results
+
+
+def read_results(
+    vaspruns: Sequence[str | Path], prepared: Sequence[dict[str, Any]], survivors: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Results of relaxations beside what the potential says of the same crystals.
+
+    Formation energies are the Materials Project's: PBE or PBE+U with the MP2020 corrections, against its elements.
+    There is none where functional, PAW potentials or U are not the Materials Project's, as energies would not compare.
+
+    :param vaspruns: files ``<candidate_id>/relax/vasprun.xml`` or ``.xml.gz``; where a folder has both, the former.
+    :param prepared: rows of ``tables.DFT``.
+    :param survivors: rows of ``tables.STABLE``; beside results of other inputs than theirs, none of their values are
+        set.
+    :returns: rows of ``tables.DFT_RESULTS``, one for each folder, in the order of their names; the status of a file
+        that cannot be used says why.
+    """
+    asked = {row["candidate_id"]: row["inputs"] for row in prepared if row["task"] == "relax"}
+    potential = {row["candidate_id"]: row for row in survivors}
+    # the shorter name comes first, so the uncompressed file is the one that stays
+    chosen = {Path(path).parent: Path(path) for path in sorted(map(str, vaspruns), reverse=True)}
+    rows = []
+    for folder, path in progress(sorted(chosen.items()), len(chosen), "results"):
+        name, task = folder.parent.name, folder.name
+        inputs = _record(folder)["inputs"]
+        current = inputs is not None and asked.get(name) == inputs
+        row = {"candidate_id": name, "code": "vasp", "task": task, "current": current, **_result(path)}
+        row["path"] = f"{folder.parents[1].name}/{name}/{task}"
+        if current:
+            row |= _beside(row, potential[name])
+        rows.append(row)
+    return rows
+
+
+def _beside(row: dict[str, Any], survivor: dict[str, Any]) -> dict[str, Any]:
+    """The potential's values of the same crystal, and how far DFT is from them."""
+    energies = row.get("formation_energy_per_atom"), survivor["formation_energy_per_atom"]
+    volume, before = row.get("volume_per_atom"), survivor["volume_per_atom"]
+    return {
+        "potential": survivor["potential"],
+        "potential_formation_energy_per_atom": energies[1],
+        "potential_volume_per_atom": before,
+        "potential_spacegroup": survivor["spacegroup"],
+        "formation_energy_difference": None if None in energies else energies[0] - energies[1],
+        "volume_ratio": None if volume is None else volume / before,
+    }
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """What one vasprun.xml says: status, and once it is converged the crystal and its energies."""
+    try:
+        if not _is_whole(path):
+            return {"status": "running, or stopped before its end"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is not converged is said by the status
+            run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
+        return _of_run(run)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else "unreadable"
+        return {"status": f"failed: {type(error).__name__}: {reason}".replace(str(path.parent), "").strip()}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether VASP wrote the file to its end.
+
+    :raises ValueError: if it is not XML.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as stream:
+        head = tail = stream.read(1 << 20)
+        while more := stream.read(1 << 20):
+            tail = tail[-64:] + more
+    if head.strip() and not head.lstrip().startswith(b"<"):
+        raise ValueError("it is not XML")
+    return tail.rstrip().endswith(b"</modeling>")
+
+
+def _of_run(run: Vasprun) -> dict[str, Any]:
+    if not run.ionic_steps:
+        return {"status": "failed: it ended without an ionic step"}
+    steps, last = len(run.ionic_steps), run.ionic_steps[-1]
+    fmax = float(np.linalg.norm(last["forces"], axis=1).max()) if "forces" in last else None
+    found = {"n_steps": steps, "fmax": fmax, "run_type": run.run_type}
+    if not run.converged_electronic:
+        return {**found, "status": "not converged: electrons of the last step"}
+    ediffg = run.parameters.get("EDIFFG", 0)
+    # VASP also ends in order when it is told to (STOPCAR); only the forces tell
+    if not run.converged_ionic or (ediffg < 0 and (fmax is None or fmax > 1.01 * -ediffg)):
+        return {**found, "status": f"not converged: after {steps} steps"}
+    atoms = AseAtomsAdaptor.get_atoms(run.final_structure)
+    energy = float(run.final_energy) / len(atoms)
+    if not np.isfinite(energy):
+        return {**found, "status": "failed: it has no energy"}
+    defect, formation = _not_comparable(run), None
+    if not defect:
+        formation = float(formation_energies([atoms], [energy], "mp_uncorrected")[0])
+    return {
+        **found,
+        "status": f"converged; no formation energy: {defect}" if defect else "converged",
+        "formula": reduced_formula(atoms),
+        "energy_per_atom": energy,
+        "formation_energy_per_atom": formation,
+        "volume_per_atom": float(atoms.get_volume()) / len(atoms),
+        "spacegroup": spacegroup_of(atoms, SYMPREC),
+    }
+
+
+def _not_comparable(run: Vasprun) -> str | None:
+    """Why energies of a calculation do not compare with the Materials Project's, or ``None`` if they do.
+
+    As pymatgen's MP2020 scheme judges: PBE, the potentials of its set, and its U, which only oxides and fluorides have.
+    """
+    pbe = all(title.startswith("PAW_PBE ") for title in run.potcar_symbols)
+    if not pbe or run.run_type.removesuffix("+U") not in ("PBE", "GGA"):
+        return f"{run.run_type} is not PBE" if pbe else "the POTCARs are not PAW_PBE"
+    elements = run.final_structure.composition.elements
+    anion = max(elements, key=lambda element: element.X).symbol
+    wanted_u = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(anion, {})
+    for title in run.potcar_symbols:
+        name = title.split()[1]
+        wanted = MPRelaxSet.CONFIG["POTCAR"].get(name.split("_")[0])
+        if name != wanted:
+            return f"POTCAR {name} in place of {wanted}"
+    for element in elements:
+        used, wanted = run.hubbards.get(element.symbol, 0.0), wanted_u.get(element.symbol, 0.0)
+        if abs(used - wanted) > 1e-6:
+            return f"U of {used:g} eV in place of {wanted:g} on {element.symbol}"
+    return None

@@ -13,6 +13,8 @@ those the drawn group offers, a position without free parameters is occupied onc
 cell parameters are not generated but follow.
 """
 
+from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,6 +32,14 @@ NO_SITE = N_LETTERS
 N_CLASSES = N_LETTERS + 1
 MARGIN = 0.05
 """Share by which the scaled range exceeds the data's: tanh reaches every real value, and a little beyond."""
+REACH = 3.0
+"""Scaled cell terms lie in [-REACH, REACH], in units of the standard deviation of a normal distribution."""
+KNOTS = 61
+"""Points of the piecewise linear map from a cell term to its normal score."""
+LEAST = 1000
+"""Fewest draws of a cell term that a calibration is made from."""
+PAIR = 16
+"""Length of the learned vector of a Wyckoff position (group and letter)."""
 
 
 class Encoded(NamedTuple):
@@ -44,6 +54,8 @@ class Encoded(NamedTuple):
 class Encoder(Protocol):
     """What a representation of templates provides."""
 
+    groups: NDArray[np.int64]
+    """Space groups that can be represented, ascending."""
     n_whole: int
     """G, length of the vector of the whole crystal."""
     n_slots: int
@@ -52,8 +64,11 @@ class Encoder(Protocol):
     """S, length of the vector of one site."""
 
     @classmethod
-    def fit(cls, templates: Templates) -> "Encoder":
-        """Learn what there is to represent (groups, numbers of sites, ranges) from the training data."""
+    def fit(cls, templates: Templates, weights: NDArray[np.float64] | None = None) -> "Encoder":
+        """Learn what there is to represent (groups, numbers of sites, ranges) from the training data.
+
+        :param weights: how often each template will be drawn in training, relative to the others, (N,).
+        """
 
     def covers(self, templates: Templates) -> NDArray[np.bool_]:
         """Which templates can be encoded without loss, (N,)."""
@@ -81,13 +96,33 @@ class Head(nn.Module):
     n_noise: int
     """How many uniform random numbers one template's choices take."""
 
-    def forward(self, hidden: Tensor, noise: Tensor, temperature: float = 1.0) -> Encoded:
+    def forward(
+        self,
+        hidden: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        like: Encoded | None = None,
+        groups: Tensor | None = None,
+    ) -> Encoded:
         """Generate templates.
 
         :param hidden: last hidden layer, (B, width).
         :param noise: uniform in (0, 1), (B, n_noise).
         :param temperature: of the choices; 1 as trained, above 1 bolder, towards 0 always the likeliest.
+        :param like: templates whose space groups to take instead of drawing them.
+        :param groups: space group numbers to draw from, in the proportions they have among themselves;
+            ``None`` is all.
         """
+        raise NotImplementedError
+
+    def calibrate(self, drawn: Encoded) -> None:
+        """Set the marginal distributions of continuous outputs to those of the data, for sampling.
+
+        :param drawn: many templates of this head in training mode, in which there is no calibration.
+        """
+
+    def likelihood(self, real: Encoded) -> Tensor:
+        """Mean logarithm of the probability that the sites' choices of real templates have, a scalar."""
         raise NotImplementedError
 
 
@@ -142,9 +177,10 @@ class Categorical:
     """One-hot space group and letters, periodic free coordinates, size and shape of the cell.
 
     The whole crystal, G = groups + 6: the space group, one-hot over the groups of the training data; the six
-    :data:`CELL_TERMS`, scaled, zero where the crystal system fixes them. A term t becomes
-    asinh((t - centre) / spread), which keeps the bulk of the data apart in spite of the few crystals of very
-    low density, and then linearly [-1, 1] over the data's whole range (and 5 % more).
+    :data:`CELL_TERMS`, scaled, zero where the crystal system fixes them. A term becomes its normal score: the
+    number that has the rank among normally distributed ones that the term has in the data. This keeps the bulk
+    of the data apart in spite of the few crystals of very low density, and gives every term the same spread.
+    The ends, at ±3, lie 5 % of the data's range beyond the data, so that all of it is within reach of a tanh.
 
     A site, S = 28 + 6 + 1: the letter or "no site", one-hot; sine and cosine of 2πx for each coordinate, zero
     where it is not free; log2 of the multiplicity over 8, which follows from group and letter and tells the
@@ -156,24 +192,18 @@ class Categorical:
         groups: list[int],
         min_sites: int,
         max_sites: int,
-        centre: list[float],
-        spread: list[float],
-        low: list[float],
-        high: list[float],
+        knots: list[list[float]],
     ) -> None:
         """
         :param groups: space groups that can be represented, ascending.
         :param min_sites: fewest sites of a template.
         :param max_sites: most sites of a template.
-        :param centre: of each of the :data:`CELL_TERMS` (6).
-        :param spread: of each term about its centre (6).
-        :param low: of the range of each asinh((t - centre) / spread) (6).
-        :param high: of the same range (6).
+        :param knots: values of each of the :data:`CELL_TERMS`, rising, whose scaled values are evenly spaced
+            from -:data:`REACH` to :data:`REACH`, (6, :data:`KNOTS`).
         """
         self.groups = np.array(groups)
         self.min_sites, self.n_slots = min_sites, max_sites
-        self.centre, self.spread = np.array(centre, dtype=np.float64), np.array(spread, dtype=np.float64)
-        self.low, self.high = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+        self.knots = np.array(knots, dtype=np.float64)
         self.n_whole = len(groups) + len(CELL_TERMS)
         # what follows from (group, letter): which coordinates are free, and the multiplicity
         offered = MULTIPLICITY[self.groups] > 0
@@ -195,35 +225,26 @@ class Categorical:
         """(K, groups, 28, 28): how often a class (last axis) follows another in a slot; NO_SITE before the first."""
 
     @classmethod
-    def fit(cls, templates: Templates) -> "Categorical":
-        """Groups, numbers of sites and ranges of the training data.
+    def fit(cls, templates: Templates, weights: NDArray[np.float64] | None = None) -> "Categorical":
+        """Groups, numbers of sites, frequencies and ranges of the training data.
 
+        :param weights: how much each template counts in the frequencies, (N,); ``None`` is once.
         :raises InputError: if there are no templates.
         """
         if len(templates) == 0:
             raise InputError("no templates to fit the encoder to; widen the block `training` of the configuration")
         terms = cell_terms(templates.cell, templates.n_atoms)
         free = CELL_FREE[templates.spacegroup]
-        # quartiles of the templates where the term is free; one that never is still gets a range
-        quartiles = np.stack(
-            [
-                np.percentile(terms[free[:, i], i], [25, 50, 75]) if free[:, i].any() else np.zeros(3)
-                for i in range(len(CELL_TERMS))
-            ]
-        )
-        centre = quartiles[:, 1]
-        spread = np.maximum((quartiles[:, 2] - quartiles[:, 0]) / 2, [0.05, 0.05, 0.05, 1, 1, 1])
-        bent = np.where(free, np.arcsinh((terms - centre) / spread), 0.0)
-        middle, half = (bent.max(0) + bent.min(0)) / 2, (bent.max(0) - bent.min(0)) / 2
-        half = np.maximum(half * (1 + MARGIN), 0.1)
+        share = np.ones(len(templates)) if weights is None else weights / weights.mean()
+        knots = [_scores(terms[free[:, i], i], share[free[:, i]]) for i in range(len(CELL_TERMS))]
         groups = np.unique(templates.spacegroup).tolist()
         sites = templates.n_sites
-        ranges = (x.tolist() for x in (centre, spread, middle - half, middle + half))
-        encoder = cls(groups, int(sites.min()), int(sites.max()), *ranges)
+        encoder = cls(groups, int(sites.min()), int(sites.max()), np.array(knots).tolist())
         group, letters = encoder._classes(templates)
-        np.add.at(encoder.group_counts, group, 1)
+        np.add.at(encoder.group_counts, group, share)
         before = np.column_stack([np.full(len(templates), NO_SITE), letters[:, :-1]])
-        np.add.at(encoder.letter_counts, (np.arange(letters.shape[1]), group[:, None], before, letters), 1)
+        places = np.arange(letters.shape[1]), group[:, None], before, letters
+        np.add.at(encoder.letter_counts, places, share[:, None])
         return encoder
 
     def _classes(self, templates: Templates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -234,14 +255,14 @@ class Categorical:
         return np.searchsorted(self.groups, templates.spacegroup), letters
 
     def scale(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cell terms to [-1, 1], (N, 6)."""
-        bent = np.arcsinh((terms - self.centre) / self.spread)
-        return 2 * (bent - self.low) / (self.high - self.low) - 1
+        """Cell terms to normal scores in [-REACH, REACH], (N, 6)."""
+        scores = np.linspace(-REACH, REACH, self.knots.shape[1])
+        return np.stack([np.interp(t, knots, scores) for t, knots in zip(terms.T, self.knots, strict=True)], axis=1)
 
     def unscale(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
         """The inverse of :meth:`scale`."""
-        bent = (scaled + 1) / 2 * (self.high - self.low) + self.low
-        return self.centre + self.spread * np.sinh(bent)
+        scores = np.linspace(-REACH, REACH, self.knots.shape[1])
+        return np.stack([np.interp(u, scores, knots) for u, knots in zip(scaled.T, self.knots, strict=True)], axis=1)
 
     def state(self) -> dict[str, Any]:
         """See :class:`Encoder`."""
@@ -249,10 +270,7 @@ class Categorical:
             "groups": self.groups.tolist(),
             "min_sites": self.min_sites,
             "max_sites": self.n_slots,
-            "centre": self.centre.tolist(),
-            "spread": self.spread.tolist(),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
+            "knots": self.knots.tolist(),
         }
 
     @classmethod
@@ -262,8 +280,8 @@ class Categorical:
 
     def covers(self, templates: Templates) -> NDArray[np.bool_]:
         """See :class:`Encoder`: known group, allowed number of sites, and cell terms within the ranges."""
-        scaled = self.scale(cell_terms(templates.cell, templates.n_atoms))
-        inside = (np.abs(scaled) <= 1) | ~CELL_FREE[templates.spacegroup]
+        terms = cell_terms(templates.cell, templates.n_atoms)
+        inside = (self.knots[:, 0] <= terms) & (terms <= self.knots[:, -1]) | ~CELL_FREE[templates.spacegroup]
         sites = templates.n_sites
         return (
             np.isin(templates.spacegroup, self.groups)
@@ -330,15 +348,24 @@ class Categorical:
 class CategoricalHead(Head):
     """Draws the space group, then a letter per site, then cell and coordinates, each given what came before.
 
-    Choices are straight-through Gumbel-softmax samples (Jang et al., arXiv:1611.01144): exactly one-hot
+    The space group is a condition: it is drawn with the frequency it has in the data, which is no matter of
+    learning, and all else is learned given the group. In training it is that of a real template.
+
+    Letters are straight-through Gumbel-softmax samples (Jang et al., arXiv:1611.01144): exactly one-hot
     forwards, the gradient of the softmax backwards. Letters that the group does not offer have probability
     zero; letters ascend (the canonical order of sites), and one without free parameters cannot repeat. The
     general position comes last and always has free parameters, hence some letter always remains. "No site" is
     open to the slots beyond the fewest sites of the training data, and nothing follows it.
 
-    Each choice's logits have a learned term of their own, by group and preceding letter, that starts at the
-    logarithm of the data's frequencies: an untrained generator already draws groups and letters about as
-    often as the data has them, and the training is left with what depends on more than that.
+    Letters depend on the group, on each other and on chance; the noise vector is for what is continuous.
+
+    The logits of a letter have a learned term of their own, by group and preceding letter, that starts at the
+    logarithm of the data's frequencies: an untrained generator already draws letters about as often as the
+    data has them, and the training is left with what depends on more than that.
+
+    Cell terms are normal scores, so their distribution over the data is known. In sampling (evaluation mode) each
+    term goes through a rising map that makes the distribution of the trained generator's draws the same
+    (quantile mapping): it moves all draws a little, and keeps their order.
     """
 
     def __init__(self, encoder: Categorical, width: int) -> None:
@@ -346,39 +373,105 @@ class CategoricalHead(Head):
         self.encoder = encoder
         n, k = len(encoder.groups), encoder.n_slots
         self.n_noise = n + k * N_CLASSES
-        self.group = nn.Linear(width, n)
+        self.register_buffer("often", _log_share(encoder.group_counts, 0.0))
         self.letter = nn.ModuleList(nn.Linear(width, N_CLASSES) for _ in range(k))
-        self.often = nn.Parameter(_log_share(encoder.group_counts))
-        self.next = nn.Parameter(_log_share(encoder.letter_counts))
-        self.terms = nn.Linear(width, len(CELL_TERMS))
-        self.coords = nn.Linear(width, k * 6)
+        self.next = nn.Parameter(_log_share(encoder.letter_counts, 0.5))
+        self.pairs = nn.Parameter(torch.randn(n, N_CLASSES * PAIR) / PAIR**0.5)
         # what has been chosen so far is added to the hidden layer
         self.after_group = nn.Linear(n, width, bias=False)
-        self.after_letter = nn.ModuleList(nn.Linear(N_CLASSES + 4, width, bias=False) for _ in range(k))
+        self.after_letter = nn.ModuleList(nn.Linear(N_CLASSES + 4 + PAIR, width, bias=False) for _ in range(k))
+        # what is continuous depends on all choices together, and on the noise vector with a weight of its own,
+        # or little would remain of it beside the choices
+        self.spread = nn.LayerNorm(width)
+        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        for layer in self.mix[1::2]:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.terms = nn.Linear(width, len(CELL_TERMS))
+        self.coords = nn.Linear(width, k * 6)
+        self.register_buffer("drawn", torch.linspace(-REACH, REACH, KNOTS).repeat(len(CELL_TERMS), 1))
+        """Scores as drawn that become evenly spaced ones, for each cell term, (6, KNOTS)."""
 
-    def forward(self, hidden: Tensor, noise: Tensor, temperature: float = 1.0) -> Encoded:
+    def forward(
+        self,
+        hidden: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        like: Encoded | None = None,
+        groups: Tensor | None = None,
+    ) -> Encoded:
         """See :class:`Head`."""
-        encoder = self.encoder
-        offered, single, traits = (t.to(hidden.device) for t in (encoder.offered, encoder.single, encoder.traits))
-        n = offered.shape[0]
-        group = choose(self.group(hidden) + self.often, noise[:, :n], temperature)
-        index = group.argmax(1)
-        by_letter = (group @ traits.flatten(1)).view(-1, *traits.shape[1:])
-        hidden = hidden + self.after_group(group)
+        n, k = len(self.encoder.groups), self.encoder.n_slots
+        if like is not None:
+            group = like.whole[:, :n]
+        else:
+            often = self.often
+            if groups is not None:
+                known = torch.from_numpy(self.encoder.groups).to(groups.device)
+                often = often.masked_fill(~torch.isin(known, groups).to(often.device), -torch.inf)
+            group = choose(often.expand(len(hidden), n), noise[:, :n], temperature)
+        uniform = noise[:, n:].view(len(hidden), k, N_CLASSES)
+        letters, choices, _ = self._letters(group, lambda slot, logits: choose(logits, uniform[:, slot], temperature))
+        hidden = self.mix(self.spread(hidden) + choices)
+        terms = REACH * torch.tanh(self.terms(hidden))
+        if not self.training:
+            terms = _mapped(terms, self.drawn)
+        circle = torch.tanh(self.coords(hidden)).view(len(hidden), -1, 3, 2)
+        # a point of the square becomes a point of the unit circle: a coordinate without a seam at 0 = 1
+        circle = circle / (circle.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+        return self.encoder.assemble(group, terms, letters, circle)
 
-        rank = torch.arange(N_LETTERS, device=hidden.device)
-        ended = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
-        lowest = torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    def calibrate(self, drawn: Encoded) -> None:
+        """See :class:`Head`."""
+        n = len(self.encoder.groups)
+        free = (drawn.whole[:, :n].cpu() @ self.encoder.cell_free).bool().numpy()
+        scores = drawn.whole[:, n:].detach().cpu().double().numpy()
+        ranks = _ranks(KNOTS)
+        for i in range(len(CELL_TERMS)):
+            mine = scores[free[:, i], i]
+            if len(mine) < LEAST:
+                continue
+            knots = np.quantile(mine, ranks)
+            knots[[0, -1]] = -REACH, REACH
+            # where many draws are equal, the map still has to rise
+            knots = knots + np.linspace(0, 1e-3, KNOTS)
+            self.drawn[i] = torch.from_numpy(knots).float()
+
+    def likelihood(self, real: Encoded) -> Tensor:
+        """See :class:`Head`."""
+        group, letters = real.whole[:, : len(self.encoder.groups)], real.sites[..., :N_CLASSES]
+        _, _, logits = self._letters(group, lambda slot, _: letters[:, slot])
+        return sum(-functional.cross_entropy(found, letters[:, slot].argmax(1)) for slot, found in enumerate(logits))
+
+    def _letters(self, group: Tensor, take: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Letters slot by slot.
+
+        :param group: one-hot, (B, groups).
+        :param take: slot and logits (B, 28) to the one-hot class of that slot, (B, 28).
+        :returns: the classes, (B, K, 28), a hidden layer of all choices, (B, width), the logits of each slot.
+        """
+        encoder = self.encoder
+        offered, single, traits = (t.to(group.device) for t in (encoder.offered, encoder.single, encoder.traits))
+        index = group.argmax(1)
+        by_letter = torch.cat(
+            [
+                (group @ traits.flatten(1)).view(-1, *traits.shape[1:]),
+                (group @ self.pairs).view(-1, N_CLASSES, PAIR),
+            ],
+            dim=2,
+        )
+        hidden = self.after_group(group)
+        rank = torch.arange(N_LETTERS, device=group.device)
+        ended = torch.zeros(len(group), dtype=torch.bool, device=group.device)
+        lowest = torch.zeros(len(group), dtype=torch.long, device=group.device)
         chosen = torch.full_like(index, NO_SITE)
-        letters = []
+        letters, scores = [], []
         for k, (layer, after) in enumerate(zip(self.letter, self.after_letter, strict=True)):
             allowed = offered[index] & (rank >= lowest[:, None]) & ~ended[:, None]
             empty = ended if k < encoder.min_sites else torch.ones_like(ended)
             allowed = torch.cat([allowed, empty[:, None]], dim=1)
             logits = layer(torch.relu(hidden)) + self.next[k, index, chosen]
             logits = logits.masked_fill(~allowed, -torch.inf)
-            start = n + k * N_CLASSES
-            letter = choose(logits, noise[:, start : start + N_CLASSES], temperature)
+            letter = take(k, logits)
             chosen = letter.argmax(1)
             ended = chosen == NO_SITE
             held = chosen.clamp(max=N_LETTERS - 1)
@@ -386,19 +479,48 @@ class CategoricalHead(Head):
             trait = (letter[:, None] @ by_letter)[:, 0]
             hidden = hidden + after(torch.cat([letter, trait], dim=1))
             letters.append(letter)
-
-        hidden = torch.relu(hidden)
-        terms = torch.tanh(self.terms(hidden))
-        circle = torch.tanh(self.coords(hidden)).view(len(hidden), -1, 3, 2)
-        # a point of the square becomes a point of the unit circle: a coordinate without a seam at 0 = 1
-        circle = circle / (circle.square().sum(-1, keepdim=True) + 1e-12).sqrt()
-        return encoder.assemble(group, terms, torch.stack(letters, dim=1), circle)
+            scores.append(logits)
+        return torch.stack(letters, dim=1), hidden, scores
 
 
-def _log_share(counts: NDArray[np.float64]) -> Tensor:
-    """Logarithms of the shares along the last axis, with half a count more for every class."""
-    more = counts + 0.5
-    return torch.from_numpy(np.log(more / more.sum(-1, keepdims=True))).float()
+def _log_share(counts: NDArray[np.float64], more: float) -> Tensor:
+    """Logarithms of the shares along the last axis, with so much of a count more for every class."""
+    counts = counts + more
+    total = counts.sum(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        return torch.from_numpy(np.log(counts / np.where(total > 0, total, 1))).float()
+
+
+def _mapped(x: Tensor, knots: Tensor) -> Tensor:
+    """Piecewise linear, from rising knots to evenly spaced scores, column by column.
+
+    :param x: (B, C).
+    :param knots: (C, K).
+    """
+    columns = x.T.contiguous()
+    place = torch.searchsorted(knots, columns).clamp(1, knots.shape[1] - 1)
+    low, high = knots.gather(1, place - 1), knots.gather(1, place)
+    step = 2 * REACH / (knots.shape[1] - 1)
+    scores = -REACH + step * (place - 1 + (columns - low) / (high - low))
+    return scores.clamp(-REACH, REACH).T
+
+
+def _ranks(n: int) -> list[float]:
+    """Share of a normal distribution below each of n evenly spaced scores from -REACH to REACH."""
+    return [NormalDist().cdf(u) for u in np.linspace(-REACH, REACH, n)]
+
+
+def _scores(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values whose normal scores are evenly spaced from -REACH to REACH, strictly rising, (KNOTS,)."""
+    if not len(values):
+        return np.linspace(-1.0, 1.0, KNOTS)  # a term that no template has free
+    order = np.argsort(values, kind="stable")
+    upto = np.cumsum(weights[order])
+    knots = np.interp(_ranks(KNOTS), (upto - weights[order]) / max(upto[-1] - weights[order[-1]], 1e-12), values[order])
+    margin = max(MARGIN * (values.max() - values.min()), 0.05)
+    knots[[0, -1]] = values.min() - margin, values.max() + margin
+    # equal values, such as angles of exactly 90 degrees, are set apart by a trifle
+    return knots + np.arange(KNOTS) * 1e-6 * (knots[-1] - knots[0])
 
 
 def choose(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:

@@ -81,7 +81,7 @@ class Bands:
 _GROUPS = (
     ("Database", "#7d8b99", ("read", "asu", "training")),
     ("Generator", GENERATED, ("templates", "candidates")),
-    ("Potential", "#2f8f7f", ("screened", "ranked", "relaxed", "unique", "chosen", "stable")),
+    ("Potential", "#2f8f7f", ("screened", "ranked", "relaxed", "unique", "chosen", "phonons", "followed", "stable")),
 )
 
 
@@ -104,8 +104,8 @@ def figure_funnel(funnel: Funnel, standalone: bool = False) -> str:
             y += gap
             label = axes.get_yaxis_transform()
             axes.text(-0.5, y - 0.1, name.upper(), transform=label, color=colour, size=7, weight="bold")
-            for key in keys:
-                _draw_stage(axes, funnel[key], y, CHOSEN if key == "stable" else colour)
+            for stage in (stage for stage in funnel.stages if stage.key in keys):
+                _draw_stage(axes, stage, y, CHOSEN if stage.key == "stable" else colour)
                 y += row
         powers = range(int(np.log10(largest)) + 1)
         axes.set_xticks([0, *(_log(10**p) for p in powers)], ["0", *(f"{10**p:,}" for p in powers)])

@@ -38,8 +38,8 @@ class Stage:
     """Things that went on."""
     refused: dict[str, int]
     """Reason -> number refused for it, the most frequent first."""
-    follows: str | None = None
-    """Key of the stage whose kept things enter this one; ``None`` where something new is made."""
+    follows: str | tuple[str, ...] | None = None
+    """Key or keys of the stages whose kept things enter this one; ``None`` where something new is made."""
 
     def check(self) -> None:
         """:raises CountError: if kept and refused do not make up what entered."""
@@ -61,9 +61,10 @@ class Funnel:
         """:raises CountError: if a stage, or the passage from one stage to the next, does not add up."""
         for stage in self.stages:
             stage.check()
-            before = self[stage.follows] if stage.follows else None
-            if before and before.kept != stage.count_in:
-                raise CountError(f"{stage.key}: {stage.count_in} entered, but {before.key} kept {before.kept}")
+            before = (stage.follows,) if isinstance(stage.follows, str) else stage.follows or ()
+            kept = sum(self[key].kept for key in before)
+            if before and kept != stage.count_in:
+                raise CountError(f"{stage.key}: {stage.count_in} entered, but {' and '.join(before)} kept {kept}")
 
     def write(self, path: str | Path, made_from: Provenance) -> None:
         """Write the stages and their provenance as JSON."""
@@ -110,6 +111,8 @@ class RunFiles:
     """``phonons/*.parquet``"""
     stable: str
     """``stable.parquet``"""
+    stable_refused: str
+    """``stable_refused.parquet``"""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "candidate_counts", "screened", "relaxed", "phonons"):
@@ -138,11 +141,19 @@ def collect(files: RunFiles) -> Funnel:
     energies = _tally(files.screened, tables.SCREENED)
     relaxations = _tally(files.relaxed, tables.RELAXED)
     fates = _fates(files.unique)
-    verdicts = _verdicts(files.phonons)
+    verdicts, children = _verdicts(files.phonons)
+    repeated = _values(tables.read(files.stable_refused, tables.STABLE_REFUSED)["reason"])
 
     new, chosen = fates.pop(NEW, 0), fates.pop(CHOSEN, 0)
     over = Counter({"beyond the number asked for": new})
-    n_screened, n_relaxed, n_stable = (tally.pop("ok", 0) for tally in (energies, relaxations, verdicts))
+    n_followed = children.total()
+    n_screened, n_relaxed, n_pass, n_born = (
+        tally.pop("ok", 0) for tally in (energies, relaxations, verdicts, children)
+    )
+    n_stable = n_pass + n_born - repeated.total()
+    # no stage for what is not asked for
+    followed = [Stage("followed", "children along imaginary modes", n_followed, n_born, children)] if n_followed else []
+    passed = ("phonons", "followed") if followed else "phonons"
     stages = (
         Stage("read", "crystals in the database", n_read, n_structures, database["read"]),
         Stage("asu", "with their symmetry found", n_structures, n_asu, database["asu"], "read"),
@@ -154,7 +165,9 @@ def collect(files: RunFiles) -> Funnel:
         Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
         Stage("unique", "new and distinct", new + chosen + fates.total(), new + chosen, fates, "relaxed"),
         Stage("chosen", "chosen for phonons", new + chosen, chosen, over, "unique"),
-        Stage("stable", "dynamically stable", n_stable + verdicts.total(), n_stable, verdicts, "chosen"),
+        Stage("phonons", "stable or borderline", n_pass + verdicts.total(), n_pass, verdicts, "chosen"),
+        *followed,
+        Stage("stable", "dynamically stable, distinct", n_pass + n_born, n_stable, repeated, passed),
     )
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
     # the known phases met on the way have their rank in the table too, but go no further
@@ -244,11 +257,13 @@ def _fates(unique: str | Path) -> Counter[str]:
     return fates
 
 
-def _verdicts(phonons: Sequence[str | Path]) -> Counter[str]:
-    """Number of crystals of each verdict; stable ones under ok."""
-    verdicts: Counter[str] = Counter()
-    names = {"stable": "ok", "unstable": "imaginary frequencies", None: "no verdict"}
+def _verdicts(phonons: Sequence[str | Path]) -> tuple[Counter[str], Counter[str]]:
+    """Number of crystals, and of children, of each verdict; those that pass under ok."""
+    crystals: Counter[str] = Counter()
+    children: Counter[str] = Counter()
+    names = {"stable": "ok", "borderline": "ok", "unstable": "imaginary frequencies", None: "no verdict"}
     for path in phonons:
-        for row in tables.read(path, tables.PHONONS, ["verdict", "status"]).to_pylist():
-            verdicts[names[row["verdict"]] if row["status"] == "ok" else category(row["status"])] += 1
-    return verdicts
+        for row in tables.read(path, tables.PHONONS, ["verdict", "status", "parent_id"]).to_pylist():
+            counts = crystals if row["parent_id"] is None else children
+            counts[names[row["verdict"]] if row["status"] == "ok" else category(row["status"])] += 1
+    return crystals, children

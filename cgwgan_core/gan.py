@@ -4,9 +4,12 @@ Arjovsky et al., arXiv:1701.07875, with the gradient penalty of Gulrajani et al.
 critic D, generator G, real templates x, generated ones G(z), and x̂ uniform on the line between a pair of them:
 
     critic:     minimise  E[D(G(z))] - E[D(x)] + λ E[(‖∇D(x̂)‖₂ - 1)²]
-    generator:  minimise  -E[D(G(z))]
+    generator:  minimise  -E[D(G(z))] - μ E[log p(letters of x | space group of x)]
 
-The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector.
+The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector. The space group is a
+condition: every generated template of a batch has that of the real one it is paired with. The second term of the
+generator's loss is the likelihood of the real templates' letters, which the generator knows in closed form; it
+holds the discrete choices, for which the critic's gradient is noisy, to the data. With μ = 0 it is the plain WGAN.
 
 All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
 weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to
@@ -28,28 +31,42 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from . import jobs
-from .crystal import Templates
+from .crystal import Templates, min_distances
 from .encoding import ENCODERS, Encoded, Encoder
 from .errors import InputError
+from .fingerprint import fingerprints
 from .jobs import Provenance, logger
 from .networks import Critic, Generator
+from .quality import DENSITY_EDGES, overlap, shares
 from .tables import replacing
 
-FORMAT = "cgwgan generator 1"
+FORMAT = "cgwgan generator 2"
 """Marks our checkpoints; the number changes with their layout."""
 SCRATCH = "scratch"
 """Value of ``model.init`` that starts from random weights."""
+PRETRAINED = "pretrained"
+"""Value of ``model.init`` that starts from the checkpoint that comes with the package."""
+SHIPPED = Path(__file__).parent / "data" / "generator.ckpt"
+"""That checkpoint; docs/MODEL_CARD.md says what it is."""
+CALIBRATION = 32768
+"""Templates drawn to calibrate a trained generator."""
+CHOICES = 40
+"""Steps, evenly spaced, of which those of the second half are scored; at least 50 lie between two of them."""
+SCORED = 4096
+"""Templates drawn for one score."""
 LOG_POINTS = 1000
 """Most rows of the training curve."""
-LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss")
+LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "letters_nll")
 """What the training curve holds for each step, besides ``step``."""
 
 
@@ -58,7 +75,7 @@ class ModelOptions:
     """The block ``model`` of the configuration."""
 
     init: str = SCRATCH
-    """``scratch``, or the path of a checkpoint to start from."""
+    """``scratch``, ``pretrained`` (the checkpoint of the package), or the path of a checkpoint to start from."""
     max_steps: int = 600
     """Generator steps; 0 uses the checkpoint as it is."""
     encoder: str = "categorical"
@@ -75,8 +92,13 @@ class ModelOptions:
     """Critic steps per generator step."""
     gradient_penalty: float = 10.0
     """Weight λ of the gradient penalty."""
-    learning_rate: float = 2e-4
-    """Of Adam with betas 0 and 0.9, for both networks."""
+    likelihood: float = 1.0
+    """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out."""
+    repeats: float = 1.0
+    """A template that the data holds m times is drawn in training in proportion to m to this power: 1 learns
+    the database as it is, 0 every distinct template alike."""
+    learning_rate: float = 5e-4
+    """Of Adam with betas 0 and 0.9, for both networks; over the last half of the steps it falls to zero."""
     ema: float = 0.99
     """Decay of the moving average of the generator's weights, which is what samples."""
 
@@ -88,7 +110,7 @@ class ModelOptions:
         if self.max_steps == 0 and self.init == SCRATCH:
             raise InputError(
                 "model: max_steps is 0 and init is scratch, so there is nothing to sample from; "
-                "set max_steps, or init to the path of a checkpoint"
+                "set max_steps, or init to pretrained or the path of a checkpoint"
             )
         for name, least in (("max_steps", 0), ("latent", 1), ("batch_size", 1), ("n_critic", 1)):
             if getattr(self, name) < least:
@@ -96,6 +118,10 @@ class ModelOptions:
         for name in ("generator", "critic"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"model.{name}: needs at least one layer, every width 1 or more")
+        if self.likelihood < 0:
+            raise InputError(f"model.likelihood: {self.likelihood} is below 0")
+        if not 0 <= self.repeats <= 1:
+            raise InputError(f"model.repeats: {self.repeats} is not in [0, 1]")
         if self.learning_rate <= 0:
             raise InputError(f"model.learning_rate: {self.learning_rate} is not above 0")
         if not 0 <= self.ema < 1:
@@ -133,7 +159,10 @@ class Bundle:
 
 
 def save(bundle: Bundle, path: str | Path, made_from: Provenance) -> None:
-    """Write a checkpoint: tensors and plain values only, equal bytes for equal content."""
+    """Write a checkpoint: tensors and plain values only, equal bytes for equal content.
+
+    All large tensors are in half precision, which is enough for weights and halves the file.
+    """
     options = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(bundle.options).items() if k != "init"}
     content = {
         "format": FORMAT,
@@ -141,8 +170,8 @@ def save(bundle: Bundle, path: str | Path, made_from: Provenance) -> None:
         "encoder": bundle.encoder.state(),
         "data": bundle.data,
         "steps": bundle.steps,
-        "generator": _cpu(bundle.generator.state_dict()),
-        "critic": _cpu(bundle.critic.state_dict()),
+        "generator": _half(bundle.generator.state_dict()),
+        "critic": _half(bundle.critic.state_dict()),
         "metadata": made_from.metadata(),
     }
     with replacing(path) as temporary, temporary.open("wb") as stream:
@@ -157,7 +186,9 @@ def load_generator(path: str | Path) -> Bundle:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint; set model.init to an existing one, or to scratch") from None
+        raise InputError(
+            f"{path}: no such checkpoint; set model.init to an existing one, to pretrained, or to scratch"
+        ) from None
     except Exception as error:  # unpickling what is no checkpoint may raise anything
         raise InputError(f"{path}: not a readable checkpoint ({_first_line(error)}); train it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -187,13 +218,17 @@ def build(encoder: Encoder, options: ModelOptions, seed: int) -> tuple[Generator
         return Generator(encoder, options.latent, options.generator), Critic(encoder, options.critic)
 
 
+def _half(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() if tensor.numel() > 1000 else tensor for name, tensor in _cpu(state).items()}
+
+
 def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
 
 def _fitting(path: str, options: ModelOptions) -> Bundle:
     """The checkpoint that ``model.init`` names, if its architecture is the one the options ask for."""
-    bundle = load_generator(path)
+    bundle = load_generator(SHIPPED if path == PRETRAINED else path)
     found, wanted = bundle.options.architecture(), options.architecture()
     if differ := [
         f"model.{name} is {wanted[name]} here and {found[name]} there" for name in wanted if wanted[name] != found[name]
@@ -208,9 +243,20 @@ def _fitting(path: str, options: ModelOptions) -> Bundle:
 class WGANGP(pl.LightningModule):
     """One training step is one generator step, after ``n_critic`` critic steps."""
 
-    def __init__(self, generator: Generator, critic: Critic, real: Encoded, options: ModelOptions, seed: int) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Critic,
+        real: Encoded,
+        options: ModelOptions,
+        seed: int,
+        weights: NDArray[np.float64] | None = None,
+        held_out: Templates | None = None,
+    ) -> None:
         """
-        :param real: all training templates; batches are drawn from them uniformly, with replacement.
+        :param real: all training templates; batches are drawn from them with replacement.
+        :param weights: in proportion to which each is drawn, (N,); ``None`` is uniformly.
+        :param held_out: templates, covered by the encoder, to choose the best step by; ``None`` is the last one.
         """
         super().__init__()
         self.automatic_optimization = False
@@ -222,15 +268,21 @@ class WGANGP(pl.LightningModule):
         )
         self.register_buffer("whole", real.whole, persistent=False)
         self.register_buffer("sites", real.sites, persistent=False)
+        share = np.ones(len(real.whole)) if weights is None else weights
+        self.register_buffer("upto", torch.from_numpy(np.cumsum(share) / np.sum(share)), persistent=False)
+        self.held_out = held_out
+        self.encoder = generator.head.encoder
         self.step = 0
         """Generator steps done."""
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        """Score, step and averaged generator of the best step so far."""
         self.curve: list[list[float]] = []
         """Rows of step and :data:`LOSSES`."""
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for the generator and for the critic."""
         return [
-            torch.optim.Adam(network.parameters(), lr=self.options.learning_rate, betas=(0.0, 0.9))
+            torch.optim.Adam(network.parameters(), lr=self.options.learning_rate, betas=(0.0, 0.9), fused=True)
             for network in (self.generator, self.critic)
         ]
 
@@ -239,31 +291,39 @@ class WGANGP(pl.LightningModule):
         options = self.options
         generator_adam, critic_adam = self.optimizers()
         random = torch.Generator().manual_seed(jobs.seed(self.seed, "step", int(step)))
+        left = 1 - int(step) / options.max_steps
+        for adam in (generator_adam, critic_adam):
+            for group in adam.param_groups:
+                group["lr"] = options.learning_rate * min(1.0, 2 * left)
 
         for _ in range(options.n_critic):
             real = self.draw(random)
             with torch.no_grad():
-                fake = self.generate(random)
+                fake = self.generate(random, real)
             along = torch.rand(options.batch_size, generator=random).to(self.device)
             both = self.critic(Encoded(*(torch.cat(parts) for parts in zip(real, fake, strict=True))))
             distance = both[: options.batch_size].mean() - both[options.batch_size :].mean()
-            penalty = gradient_penalty(self.critic, real, fake, along)
+            # half of the pairs are enough for its mean, and it is what costs most
+            pairs = (Encoded(*(part[: -(-options.batch_size // 2)] for part in x)) for x in (real, fake))
+            penalty = gradient_penalty(self.critic, *pairs, along[: -(-options.batch_size // 2)])
             critic_loss = options.gradient_penalty * penalty - distance
             critic_adam.zero_grad()
             self.manual_backward(critic_loss)
             critic_adam.step()
 
         self.critic.requires_grad_(False)
-        generator_loss = -self.critic(self.generate(random)).mean()
+        real = self.draw(random)
+        generator_loss = -self.critic(self.generate(random, real)).mean()
+        nll = -self.generator.likelihood(real) if options.likelihood else torch.zeros(())
         generator_adam.zero_grad()
-        self.manual_backward(generator_loss)
+        self.manual_backward(generator_loss + options.likelihood * nll)
         generator_adam.step()
         self.critic.requires_grad_(True)
         self.average.update_parameters(self.generator)
 
         self.step = int(step) + 1
         if self.step % -(-options.max_steps // LOG_POINTS) == 0 or self.step == options.max_steps:
-            losses = torch.stack([critic_loss, distance, penalty, generator_loss]).tolist()
+            losses = torch.stack([critic_loss, distance, penalty, generator_loss, nll]).tolist()
             if not all(map(torch.isfinite, torch.tensor(losses))):
                 raise InputError(
                     f"training diverged at step {self.step}; lower model.learning_rate (now {options.learning_rate})"
@@ -271,25 +331,54 @@ class WGANGP(pl.LightningModule):
             self.curve.append([self.step, *losses])
             # "step" is the loggers' abscissa; by itself Lightning counts the steps of both optimizers
             self.log_dict({**dict(zip(LOSSES, losses, strict=True)), "step": float(self.step)})
+        # the first half is of no interest, and the rate of learning is still high
+        every = max(50, options.max_steps // CHOICES)
+        if self.held_out is not None and 2 * self.step > options.max_steps and self.step % every == 0:
+            score = self.score(jobs.seed(self.seed, "score"))
+            logger.info(f"step {self.step:,}: score {score:.3f} on the held-out templates")
+            if self.best is None or score > self.best[0]:
+                self.best = score, self.step, _cpu(self.average.module.state_dict())
         if self.step == options.max_steps:
             self.trainer.should_stop = True
 
     def draw(self, random: torch.Generator) -> Encoded:
         """A batch of real templates."""
-        rows = torch.randint(len(self.whole), (self.options.batch_size,), generator=random).to(self.device)
+        point = torch.rand(self.options.batch_size, generator=random, dtype=torch.float64).to(self.device)
+        rows = torch.searchsorted(self.upto, point).clamp(max=len(self.whole) - 1)
         return Encoded(self.whole[rows], self.sites[rows])
 
-    def generate(self, random: torch.Generator) -> Encoded:
-        """A batch of generated templates."""
-        return self.generator(*(x.to(self.device) for x in self.generator.noise(self.options.batch_size, random)))
+    def noise(self, random: torch.Generator) -> tuple[Tensor, ...]:
+        """Random input of a batch."""
+        return tuple(x.to(self.device) for x in self.generator.noise(self.options.batch_size, random))
+
+    def generate(self, random: torch.Generator, like: Encoded) -> Encoded:
+        """A batch of generated templates with the space groups of a real batch."""
+        return self.generator(*self.noise(random), like=like)
+
+    @torch.no_grad()
+    def score(self, seed: int) -> float:
+        """How good the averaged generator is on the space groups of the held-out templates, 0 to 1.
+
+        The share of draws without two atoms closer than 1 Å, times the overlap Σ min(p, q) of the number density
+        of draws and held-out templates. The coarse keys of the latter are none of the training's, so that a
+        generator that only remembers has no advantage.
+        """
+        random = torch.Generator().manual_seed(seed)
+        rows = torch.randint(len(self.held_out), (SCORED,), generator=random)
+        wanted = self.held_out[rows.numpy()]
+        noise = (x.to(self.device) for x in self.generator.noise(SCORED, random))
+        like = Encoded(*(x.to(self.device) for x in self.encoder.encode(wanted)))
+        drawn = self.encoder.decode(self.average.module(*noise, like=like)).projected()
+        p, q = (shares(x.number_density, DENSITY_EDGES) for x in (drawn, wanted))
+        return float((min_distances(drawn) >= 1.0).mean()) * overlap(p, q)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning keeps weights and optimizers; this adds how far we are and the curve so far."""
-        checkpoint["cgwgan"] = {"step": self.step, "curve": self.curve}
+        checkpoint["cgwgan"] = {"step": self.step, "curve": self.curve, "best": self.best}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The inverse of :meth:`on_save_checkpoint`."""
-        self.step, self.curve = checkpoint["cgwgan"]["step"], checkpoint["cgwgan"]["curve"]
+        self.step, self.curve, self.best = (checkpoint["cgwgan"][name] for name in ("step", "curve", "best"))
 
 
 def gradient_penalty(critic: Critic, real: Encoded, fake: Encoded, along: Tensor) -> Tensor:
@@ -350,6 +439,7 @@ def train(
     scratch: str | Path,
     logs: str | Path,
     made_from: Provenance,
+    held_out: Templates | None = None,
     save_every: int = 200,
 ) -> Bundle:
     """Train the generator on templates and write its checkpoint.
@@ -361,6 +451,8 @@ def train(
     :param curve: written as CSV: step and :data:`LOSSES`, at most :data:`LOG_POINTS` rows.
     :param scratch: folder of Lightning's own checkpoints; removed at the end.
     :param logs: folder of Lightning's CSV and TensorBoard logs.
+    :param held_out: templates with other coarse keys, by which the best of the late steps is chosen; with none,
+        or fewer than 100 that the encoder covers, it is the last step.
     :param save_every: generator steps between two checkpoints in ``scratch``.
     :raises InputError: if the checkpoint to start from is unreadable or does not fit the options, if no
         template can be encoded, or if the losses are no longer finite.
@@ -373,7 +465,8 @@ def train(
         save(start, checkpoint, made_from)
         return start
 
-    encoder = ENCODERS[options.encoder].fit(templates) if start is None else start.encoder
+    weights = _weights_of(templates, options.repeats)
+    encoder = ENCODERS[options.encoder].fit(templates, weights) if start is None else start.encoder
     covered = encoder.covers(templates)
     if not covered.all():
         logger.info(
@@ -387,27 +480,39 @@ def train(
     if start is not None:
         generator.load_state_dict(start.generator.state_dict())
         critic.load_state_dict(start.critic.state_dict())
+    judged = held_out[encoder.covers(held_out)] if held_out is not None else None
+    if judged is not None and len(judged) < 100:
+        judged = None
     data = _digest(real)
     identity = json.dumps(
         [FORMAT, asdict(options), seed, data, encoder.state(), start and _weights(start), made_from.metadata()]
     )
 
     with _reproducible():
-        module = WGANGP(generator, critic, real, options, seed)
+        module = WGANGP(generator, critic, real, options, seed, weights[covered], judged)
         _fit(module, Path(scratch), Path(logs), hashlib.sha256(identity.encode()).hexdigest(), save_every)
-    module.to("cpu")
+        module.to("cpu")
+        made = module.average.module
+        steps = options.max_steps
+        if module.best is not None:
+            score, steps, state = module.best
+            made.load_state_dict(state)
+            logger.info(f"the generator of step {steps:,} is kept, with a score of {score:.3f}")
+        with torch.no_grad():
+            random = torch.Generator().manual_seed(jobs.seed(seed, "calibrate"))
+            made.head.calibrate(made.train()(*made.noise(CALIBRATION, random)))
     bundle = Bundle(
         encoder,
-        module.average.module.eval(),
+        made.eval(),
         module.critic.eval(),
         options,
         data,
-        options.max_steps + (start.steps if start else 0),
+        steps + (start.steps if start else 0),
     )
     _write_curve(curve, module.curve)
     save(bundle, checkpoint, made_from)
     shutil.rmtree(scratch, ignore_errors=True)
-    return bundle
+    return load_generator(checkpoint)  # with the weights as the file has them
 
 
 def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int) -> None:
@@ -452,6 +557,14 @@ def _reproducible() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+
+
+def _weights_of(templates: Templates, repeats: float) -> NDArray[np.float64]:
+    """How often each template is drawn: m equal ones share m ** repeats."""
+    if repeats == 1:
+        return np.ones(len(templates))
+    _, kind, counts = np.unique(fingerprints(templates), return_inverse=True, return_counts=True)
+    return counts[kind].astype(float) ** (repeats - 1)
 
 
 def _digest(real: Encoded) -> str:

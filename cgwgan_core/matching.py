@@ -39,6 +39,9 @@ class Tolerances:
     """Largest distance of two corresponding atoms over the free length per atom."""
 
 
+_PART = 4096
+
+
 class Distinct:
     """The templates of a stream that differ from all before them; each is compared within its coarse key only."""
 
@@ -60,7 +63,12 @@ class Distinct:
         :param most: how many to remember in all; what is new beyond them is not remembered.
         :returns: whether each repeats one that is remembered, (N,).
         """
-        return self._compare(templates, fingerprints(templates) if keys is None else keys, most)
+        keys = fingerprints(templates) if keys is None else keys
+        # in parts: against what is remembered many are compared at once, which is faster than one after the other
+        parts = (slice(i, i + _PART) for i in range(0, len(templates), _PART))
+        return np.concatenate(
+            [self._compare(templates[part], keys[part], most) for part in parts] or [np.zeros(0, bool)]
+        )
 
     def holds(self, templates: Templates, keys: Sequence[str] | None = None) -> NDArray[np.bool_]:
         """As :meth:`add`, but nothing is remembered; without ``keys`` all are compared."""

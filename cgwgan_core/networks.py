@@ -32,9 +32,20 @@ class Generator(nn.Module):
             torch.rand(n, self.head.n_noise, generator=random),
         )
 
-    def forward(self, normal: Tensor, uniform: Tensor, temperature: float = 1.0) -> Encoded:
-        """Generate templates from :meth:`noise`; ``temperature`` is that of the categorical choices."""
-        return self.head(self.hidden(normal), uniform, temperature)
+    def forward(
+        self,
+        normal: Tensor,
+        uniform: Tensor,
+        temperature: float = 1.0,
+        like: Encoded | None = None,
+        groups: Tensor | None = None,
+    ) -> Encoded:
+        """Generate templates from :meth:`noise`; the rest as :meth:`cgwgan_core.encoding.Head.forward` has it."""
+        return self.head(self.hidden(normal), uniform, temperature, like, groups)
+
+    def likelihood(self, real: Encoded) -> Tensor:
+        """Mean log-probability of the choices of real templates, see :meth:`cgwgan_core.encoding.Head.likelihood`."""
+        return self.head.likelihood(real)
 
 
 class Attention(nn.Module):

@@ -5,13 +5,17 @@ Each crystal is relaxed tightly, brought into the standard primitive cell, and d
 a Γ-centred mesh and over the band path (SeeK-path: Hinuma et al., Comput. Mater. Sci. 128, 140 (2017),
 doi:10.1016/j.commatsci.2016.10.015) gives the verdict. Imaginary frequencies are written as negative.
 
+Crystals that fail can be followed along their imaginary mode: the distorted crystal is relaxed, and judged once
+more as a child of the first (:mod:`cgwgan_core.distortion`).
+
 The forces are a potential's, so a verdict holds for that potential and always names it. There are no Born
 charges, hence no splitting of longitudinal and transverse optical modes at Γ. That correction only raises
 longitudinal modes, so leaving it out hides no instability.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +25,12 @@ from ase import Atoms
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
+from .distortion import distorted, soft_mode
 from .errors import InputError
+from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
 from .potentials import Evaluation, Potential
+from .potentials.protocol import Batch, Neighbours
 from .relaxation import RelaxOptions, relax
 from .resume import KeptRows
 
@@ -31,6 +38,14 @@ SYMPREC = 0.01
 """Å. Relaxed to a few meV/Å, atoms lie within this of their ideal positions."""
 POINTS_PER_LEG = 40
 """q-points on the longest leg of the band path; the others have as many per length."""
+
+PAPER = -0.5
+"""THz; the paper's criterion: a crystal passes if its lowest frequency is no lower."""
+VERDICTS = ("stable", "borderline", "unstable")
+CHILD = "-child"
+"""What a child's identifier ends with, after its parent's."""
+GAIN = 1e-4
+"""eV/atom; a distorted crystal that does not end this much below its parent has come back to it."""
 
 Forces = Callable[[list[Atoms]], Sequence[np.ndarray]]
 """Forces of many structures: one (n, 3) array each, eV/Å."""
@@ -40,8 +55,11 @@ Forces = Callable[[list[Atoms]], Sequence[np.ndarray]]
 class PhononOptions:
     """How phonons are computed and judged."""
 
+    min_length: float | None = 10.0
+    """Å, shortest edge of the supercell. Each edge of the standard primitive cell that is shorter is repeated to be
+    as long, an even number of times: modes at the zone boundary, the commonest instabilities, then fit exactly."""
     supercell: tuple[int, int, int] = (2, 2, 2)
-    """Repeats of the standard primitive cell."""
+    """Repeats of the standard primitive cell where ``min_length`` is ``None``; the paper's."""
     displacement: float = 0.01
     """Å, length of each displacement."""
     mesh: tuple[int, int, int] = (8, 8, 8)
@@ -50,10 +68,16 @@ class PhononOptions:
     """eV/Å, largest force after the relaxation that comes first."""
     max_steps: int = 500
     """Most steps of that relaxation."""
-    threshold: float = -0.5
-    """THz. A crystal is stable if its lowest frequency is above this."""
+    stable: float = -0.1
+    """THz. A crystal is stable if its lowest frequency is no lower."""
+    borderline: float = -0.5
+    """THz. It is borderline if its lowest frequency is no lower, and unstable beyond."""
     max_atoms: int = 400
     """Supercells with more atoms are refused."""
+    max_minutes: float = 30.0
+    """Minutes after which a crystal is given up, its child apart."""
+    follow: int = 0
+    """Of the first so many crystals, in the order of their phonons, the unstable ones are followed."""
 
     def __post_init__(self) -> None:
         for name in ("supercell", "mesh"):
@@ -61,9 +85,29 @@ class PhononOptions:
             object.__setattr__(self, name, value)
             if len(value) != 3 or any(not isinstance(n, int) or n < 1 for n in value):
                 raise InputError(f"phonons: {name}: {list(value)} is not three whole numbers from 1 up; mend it")
-        for name in ("displacement", "fmax", "max_steps", "max_atoms"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"phonons: {name}: {getattr(self, name)} is not above 0; mend it")
+        for name in ("min_length", "displacement", "fmax", "max_steps", "max_atoms", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"phonons: {name}: {value} is not above 0; mend it")
+        if self.follow < 0:
+            raise InputError(f"phonons: follow: {self.follow} is below 0; mend it")
+        if not self.borderline <= self.stable <= 0:
+            raise InputError(
+                f"phonons: borderline {self.borderline} and stable {self.stable} are not in this order up to 0; mend it"
+            )
+
+    def verdict(self, lowest: float) -> str:
+        """One of :data:`VERDICTS`, for a lowest frequency in THz."""
+        return "stable" if lowest >= self.stable else "borderline" if lowest >= self.borderline else "unstable"
+
+    def repeats(self, primitive: Atoms) -> tuple[int, int, int]:
+        """Repeats of a primitive cell in its supercell."""
+        if self.min_length is None:
+            return self.supercell
+        # an edge that is short by rounding is long enough
+        shares = self.min_length / primitive.cell.lengths() - 1e-6
+        a, b, c = (1 if share <= 1 else 2 * int(np.ceil(share / 2)) for share in shares)
+        return a, b, c
 
 
 @dataclass(frozen=True)
@@ -95,11 +139,19 @@ class PhononResult:
     min_frequency_q: list[float] | None = None
     """q-point of the lowest frequency [3], reduced coordinates."""
     verdict: str | None = None
-    """stable or unstable."""
+    """One of :data:`VERDICTS`."""
+    supercell: tuple[int, int, int] | None = None
+    """Repeats of ``atoms``."""
     n_displacements: int | None = None
     """Displaced supercells computed."""
     bands: dict[str, list] = field(default_factory=dict)
     """The columns band_* of ``tables.PHONONS``."""
+    finalist: dict[str, Any] = field(default_factory=dict)
+    """Of a crystal that passes: its force constants, thermodynamics and elastic constants, as columns."""
+    parent_id: str | None = None
+    """Of a child: the crystal whose imaginary mode led to it."""
+    energy_gain: float | None = None
+    """Of a child: eV/atom by which it lies below its parent."""
 
     def row(self, candidate_id: str, options: PhononOptions) -> dict[str, Any]:
         """A row of ``tables.PHONONS``."""
@@ -115,11 +167,16 @@ class PhononResult:
             "min_frequency": self.min_frequency,
             "min_frequency_q": self.min_frequency_q,
             "verdict": self.verdict,
-            "threshold": options.threshold,
+            "stable_from": options.stable,
+            "borderline_from": options.borderline,
+            "paper_stable": None if self.min_frequency is None else self.min_frequency >= PAPER,
+            "parent_id": self.parent_id,
+            "energy_gain": self.energy_gain,
             "potential": self.potential,
-            "supercell": list(options.supercell),
+            "supercell": None if self.supercell is None else list(self.supercell),
             "n_displacements": self.n_displacements,
             **self.bands,
+            **self.finalist,
             **cell,
             "spacegroup": self.spacegroup,
             "energy_per_atom": self.energy_per_atom,
@@ -133,40 +190,48 @@ class PhononResult:
 def phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> PhononResult:
     """Relax a crystal, compute its phonons and judge it.
 
-    A crystal that is too large, does not converge, or fails anywhere on the way is a result whose status
-    says so, not an exception.
+    A crystal that is too large, does not converge, takes too long, or fails anywhere on the way is a result whose
+    status says so, not an exception.
 
     :param atoms: the crystal, any cell.
     :returns: the result; its verdict is ``None`` unless the status is ok.
     """
+    return judge(atoms, potential, options)[0]
+
+
+def judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[PhononResult, Phonopy | None]:
+    """As :func:`phonons`, with the force constants that the verdict rests on, where there are such."""
     try:
-        return _phonons(atoms, potential, options)
+        return _judge(atoms, TimeLimited(potential, options.max_minutes), options)
     except MemoryError:
         raise  # the machine's fault, not the crystal's
+    except OutOfTime:
+        return PhononResult(f"refused: takes longer than max_minutes ({options.max_minutes:g})", potential.name), None
     except Exception as error:
-        return PhononResult(f"failed: {type(error).__name__}: {error}".splitlines()[0], potential.name)
+        return PhononResult(f"failed: {type(error).__name__}: {error}".splitlines()[0], potential.name), None
 
 
-def _phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> PhononResult:
+def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[PhononResult, Phonopy | None]:
     start, _, _ = standardise(atoms)
-    n_atoms = len(start) * int(np.prod(options.supercell))
-    if n_atoms > options.max_atoms:
-        reason = f"refused: {n_atoms} atoms in the supercell, more than max_atoms ({options.max_atoms})"
-        return PhononResult(reason, potential.name)
+    if (n_atoms := len(start) * int(np.prod(options.repeats(start)))) > options.max_atoms:
+        return PhononResult(_too_large(n_atoms, options), potential.name), None
     relaxed = relax(start, potential, RelaxOptions(fmax=options.fmax, max_steps=options.max_steps))
     if not relaxed.ok:
-        return PhononResult(relaxed.status, potential.name)
+        return PhononResult(relaxed.status, potential.name), None
 
     # Idealised by up to SYMPREC, so the energy is the standard cell's own.
     primitive, spacegroup, path = standardise(relaxed.atoms)
+    repeats = options.repeats(primitive)
+    if (n_atoms := len(primitive) * int(np.prod(repeats))) > options.max_atoms:  # shrunk since, or of a lower symmetry
+        return PhononResult(_too_large(n_atoms, options), potential.name), None
     energy = _evaluate(potential, [primitive]).energy_per_atom[0]
 
     def forces(structures: list[Atoms]) -> list[np.ndarray]:
         return _evaluate(potential, structures, forces=True).forces
 
-    phonon = finite_displacements(primitive, forces, options.supercell, options.displacement)
+    phonon = finite_displacements(primitive, forces, repeats, options.displacement)
     lowest, q = lowest_mode(phonon, path, options.mesh)
-    return PhononResult(
+    result = PhononResult(
         status="ok",
         potential=potential.name,
         atoms=primitive,
@@ -174,10 +239,96 @@ def _phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> Phon
         energy_per_atom=float(energy),
         min_frequency=lowest,
         min_frequency_q=q,
-        verdict="stable" if lowest > options.threshold else "unstable",
+        verdict=options.verdict(lowest),
+        supercell=repeats,
         n_displacements=len(phonon.supercells_with_displacements),
         bands=band_columns(phonon, path),
     )
+    if result.verdict != "unstable":
+        result = replace(
+            result,
+            finalist={
+                "force_constants": phonon.force_constants.ravel().tolist(),
+                **thermodynamics(phonon, options.mesh),
+                **elasticity(primitive, phonon, potential),
+            },
+        )
+    return result, phonon
+
+
+def _too_large(n_atoms: int, options: PhononOptions) -> str:
+    return f"refused: {n_atoms} atoms in the supercell, more than max_atoms ({options.max_atoms})"
+
+
+def child(
+    parent_id: str, parent: PhononResult, phonon: Phonopy, potential: Potential, options: PhononOptions
+) -> PhononResult:
+    """Follow the imaginary mode of an unstable crystal, relax what comes of it, and judge that.
+
+    The crystal is moved along the mode, in the smallest supercell that it fits into, and relaxed in the symmetry that
+    it then has. Of several directions (degenerate modes) the one that ends lowest in energy is taken. A child that
+    is unstable too is not followed further.
+
+    :param parent: its result, with the verdict ``unstable``.
+    :param phonon: its force constants.
+    :returns: the child's result; its status says why there is none.
+    """
+    try:
+        limited = TimeLimited(potential, options.max_minutes)
+        result = _child(parent, phonon, limited, options)
+    except MemoryError:
+        raise
+    except OutOfTime:
+        result = PhononResult(f"refused: takes longer than max_minutes ({options.max_minutes:g})", potential.name)
+    except Exception as error:
+        result = PhononResult(f"failed: {type(error).__name__}: {error}".splitlines()[0], potential.name)
+    return replace(result, parent_id=parent_id)
+
+
+def _child(parent: PhononResult, phonon: Phonopy, potential: "TimeLimited", options: PhononOptions) -> PhononResult:
+    assert parent.atoms is not None
+    assert parent.supercell is not None
+    assert parent.energy_per_atom is not None
+    mode = soft_mode(phonon, parent.supercell)
+    if mode is None or options.verdict(mode.frequency) != "unstable":
+        return PhononResult("refused: no imaginary mode fits the supercell", potential.name)
+    n_atoms = len(parent.atoms) * round(float(np.linalg.det(mode.supercell)))
+    if n_atoms > options.max_atoms:
+        return PhononResult(_too_large(n_atoms, options), potential.name)
+    relaxing = RelaxOptions(fmax=options.fmax, max_steps=options.max_steps)
+    found = [relax(atoms, potential, relaxing) for atoms in distorted(parent.atoms, mode, potential)]
+    done = sorted((r for r in found if r.ok), key=lambda r: r.energy_per_atom)
+    if not done:
+        return PhononResult(found[0].status if found else "failed: no energy along the mode", potential.name)
+    if parent.energy_per_atom - done[0].energy_per_atom < GAIN:
+        return PhononResult("refused: comes back to its parent", potential.name)
+    # forces of the parent's range, whatever the shape of the child's cell
+    edge = options.min_length or min(parent.atoms.cell.lengths() * parent.supercell)
+    result, _ = _judge(done[0].atoms, potential, replace(options, min_length=float(edge)))
+    if result.energy_per_atom is None:
+        return result
+    return replace(result, energy_gain=parent.energy_per_atom - result.energy_per_atom)
+
+
+class OutOfTime(BaseException):
+    """A crystal takes too long. Not an :class:`Exception`: what recovers from those is to let it pass."""
+
+
+class TimeLimited(Potential):
+    """A potential that raises :class:`OutOfTime` once its time is over, before the next evaluation."""
+
+    def __init__(self, potential: Potential, minutes: float) -> None:
+        self._potential, self._end = potential, time.monotonic() + 60 * minutes
+        self.name, self.energy_scale, self.digest = potential.name, potential.energy_scale, potential.digest
+        self.versions, self.cutoff, self.batch_atoms = potential.versions, potential.cutoff, potential.batch_atoms
+
+    def unknown(self, symbols: set[str]) -> set[str]:
+        return self._potential.unknown(symbols)
+
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
+        if time.monotonic() > self._end:
+            raise OutOfTime
+        return self._potential.compute(crystals, pairs, forces, stress)
 
 
 def _evaluate(potential: Potential, structures: list[Atoms], forces: bool = False) -> Evaluation:
@@ -328,29 +479,40 @@ def crystals_of_shard(unique: pa.Table, shard: int, shards: int) -> list[dict[st
 def phonon_rows(
     crystals: Sequence[dict[str, Any]], potential: Potential, options: PhononOptions, kept: KeptRows
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ``tables.PHONONS``, one for each crystal, in the same order.
+    """Rows of ``tables.PHONONS``: one for each crystal in the same order, that of its child after it.
+
+    Every unstable crystal among the first ``options.follow`` has a row for its child, if only to say why there is
+    none.
 
     :param crystals: rows of ``tables.UNIQUE``.
     :param kept: where finished rows are kept, and taken from after a kill.
     """
     for crystal in progress(crystals, len(crystals), "crystals"):
         key = [crystal[name] for name in ("candidate_id", "lattice", "numbers", "frac_coords")]
-        row = kept.get(key)
-        if row is None:
+        follow = crystal["phonon_rank"] <= options.follow
+        row, of_child = kept.get(key), kept.get([*key, CHILD])
+        if row is None or (follow and row["verdict"] == "unstable" and of_child is None):
             atoms = Atoms(
                 numbers=crystal["numbers"],
                 cell=np.reshape(crystal["lattice"], (3, 3)),
                 scaled_positions=np.reshape(crystal["frac_coords"], (-1, 3)),
                 pbc=True,
             )
-            result = phonons(atoms, potential, options)
-            row = kept.put(key, result.row(crystal["candidate_id"], options))
-        logger.info(f"{row['candidate_id']}: {_told(row)}")
-        yield row
+            name = crystal["candidate_id"]
+            result, phonon = judge(atoms, potential, options)
+            row = kept.put(key, result.row(name, options))
+            if follow and result.verdict == "unstable" and phonon is not None:
+                found = child(name, result, phonon, potential, options)
+                of_child = kept.put([*key, CHILD], found.row(name + CHILD, options))
+        for done in (row, of_child):
+            if done is not None:
+                logger.info(f"{done['candidate_id']}: {_told(done)}")
+                yield done
 
 
 def _told(row: dict[str, Any]) -> str:
     if row["verdict"] is None:
         return row["status"]
     q = ", ".join(f"{x:.3f}" for x in row["min_frequency_q"])
-    return f"{row['verdict']}, lowest frequency {row['min_frequency']:.2f} THz at ({q}), {row['potential']}"
+    gain = "" if row["energy_gain"] is None else f", {1000 * row['energy_gain']:.1f} meV/atom below its parent"
+    return f"{row['verdict']}, lowest frequency {row['min_frequency']:.2f} THz at ({q}), {row['potential']}{gain}"

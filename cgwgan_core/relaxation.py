@@ -3,7 +3,9 @@
 The cell is treated by :class:`ase.filters.FrechetCellFilter`. The symmetry that spglib finds in the crystal is
 imposed on forces, stress and steps (:class:`ase.constraints.FixSymmetry`): gradients of a symmetric crystal have
 its symmetry anyway, but rounding in single precision would slowly destroy it. The relaxed crystal hence is the
-lowest in energy *of its symmetry*; whether it is stable against losing it is what phonons tell.
+lowest in energy *of its symmetry*. Candidates can be relaxed on from there without it, after a small random
+displacement of their atoms: where that ends clearly lower, symmetry was a saddle point, and the lower crystal is
+what goes on. Distortions that need a larger cell are not seen in this way; phonons tell of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 from ase import Atoms
 from ase.constraints import FixSymmetry
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from threadpoolctl import threadpool_limits
 
-from .crystal import Templates, spacegroup_of, to_atoms
+from .crystal import SymmetryError, Templates, asymmetric_unit, spacegroup_of, to_atoms
 from .energetics import Hull, formation_energies, reduced_formula, references
 from .errors import InputError
-from .jobs import logger, progress
+from .jobs import logger, progress, seed
 from .potentials import Potential, neighbours
 
 SYMPREC_BEFORE = 0.01
@@ -32,6 +34,10 @@ SYMPREC_AFTER = 0.1
 from a higher symmetry that it relaxes towards. The same tolerance that database structures are read with."""
 MIN_DISTANCE = 0.7
 """Å; shorter distances are a collapse: no bond but that of H2 (0.74 Å) is as short."""
+RATTLE = 0.05
+"""Å; standard deviation of the displacements before the free relaxation."""
+LOWER = 0.002
+"""eV/atom; what the free relaxation must gain to count. Converged energies are good to about half of it."""
 VOLUME_RANGE = (0.5, 2.0)
 """Volume after over volume before; beyond it the crystal has collapsed or fallen apart."""
 
@@ -44,6 +50,8 @@ class RelaxOptions:
     """eV/Å; largest force on an atom, and largest gradient of the cell (virial, eV per atom), at convergence."""
     max_steps: int = 200
     """Optimiser steps after which the crystal is refused."""
+    free: bool = True
+    """Whether candidates are relaxed on without symmetry, with as many steps again."""
 
     def __post_init__(self) -> None:
         if not self.fmax > 0:
@@ -134,6 +142,33 @@ def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmet
     )
 
 
+def relax_freely(relaxed: Relaxed, potential: Potential, options: RelaxOptions, name: str) -> Relaxed:
+    """Relax on without symmetry, in the same cell, after small random displacements of the atoms.
+
+    :param relaxed: a crystal that has converged in its symmetry.
+    :param name: what the displacements follow from, so that they are the same everywhere.
+    """
+    rattled = relaxed.atoms.copy()
+    rattled.rattle(RATTLE, seed=seed(0, "rattle", name) % 2**32)
+    return relax(rattled, potential, options, keep_symmetry=False)
+
+
+def settled(free: Relaxed, potential: Potential, options: RelaxOptions) -> Relaxed:
+    """A freely relaxed crystal once more, put exactly into the symmetry that it has come close to.
+
+    What relaxed without symmetry has it within some 0.01 Å only. If the exact crystal is higher in energy by more than
+    :data:`LOWER`, the symmetry was an illusion of the tolerance, and the crystal is returned as it is.
+    """
+    atoms = free.atoms
+    try:
+        unit = asymmetric_unit(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers.tolist(), SYMPREC_AFTER)
+    except SymmetryError:
+        return free
+    exact = to_atoms(unit.template, 0, [chemical_symbols[z] for z in unit.numbers])
+    again = relax(exact, potential, options)
+    return again if again.ok and again.energy_per_atom < free.energy_per_atom + LOWER else free
+
+
 def _trouble(moving: Atoms, start: Atoms) -> str | None:
     change = moving.get_volume() / start.get_volume()
     if not np.isfinite(change):
@@ -164,22 +199,37 @@ def relax_candidates(
     place = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
     geometry = Templates.from_table(templates)
     for row in progress(ranked.to_pylist(), ranked.num_rows, "crystals relaxed"):
-        keys = {key: row[key] for key in ("candidate_id", "template_id", "formula", "rank")}
+        keys = {key: row[key] for key in ("candidate_id", "template_id", "formula", "charge_balanced", "rank")}
         if row["template_id"] not in place:
             yield {**keys, "status": f"failed: no template {row['template_id']} among the templates"}
             continue
         atoms = to_atoms(geometry, place[row["template_id"]], row["elements"], row["volume_scale"])
-        relaxed = relax(atoms, potential, options)
+        symmetric = relaxed = relax(atoms, potential, options)
+        steps, change, free = symmetric.n_steps, symmetric.volume_change, None
+        if options.free and symmetric.ok:
+            free = relax_freely(symmetric, potential, options, row["candidate_id"])
+            steps += free.n_steps
+            if free.ok and free.energy_per_atom < symmetric.energy_per_atom - LOWER:
+                relaxed = settled(free, potential, options)
+                steps += relaxed.n_steps if relaxed is not free else 0
+                # the cell may have become a smaller one
+                volumes = [a.get_volume() / len(a) for a in (relaxed.atoms, atoms)]
+                change = volumes[0] / volumes[1]
         yield {
             **keys,
             **structure_columns(relaxed.atoms),
             **_energies(relaxed, potential, hull),
-            "n_steps": relaxed.n_steps,
+            "n_steps": steps,
             "fmax": _finite(relaxed.fmax),
-            "volume_change": _finite(relaxed.volume_change),
-            "spacegroup_before": relaxed.spacegroup_before,
+            "volume_change": _finite(change),
+            "spacegroup_before": symmetric.spacegroup_before,
             "spacegroup": relaxed.spacegroup,
-            "status": relaxed.status,
+            "symmetric_energy_per_atom": _finite(symmetric.energy_per_atom),
+            "symmetric_spacegroup": symmetric.spacegroup,
+            "free_energy_per_atom": free.energy_per_atom if free and free.ok else None,
+            "free_spacegroup": free.spacegroup if free and free.ok else None,
+            "freed": relaxed is not symmetric,
+            "status": symmetric.status,
         }
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files as package_files
 from itertools import chain
@@ -41,7 +41,7 @@ FACTS = ("spacegroup", "n_atoms", "number_density", "fingerprint")
 PANELS = 6
 """Crystals whose bands are drawn."""
 BAND_COLUMNS = ("band_distances", "band_frequencies", "band_breaks", "band_ticks", "band_labels")
-BULKY = (*BAND_COLUMNS, "lattice", "numbers", "frac_coords")
+BULKY = (*BAND_COLUMNS, "lattice", "numbers", "frac_coords", "force_constants", "elastic_tensor")
 """Columns that are not read for the report's tables."""
 NEAR_HULL = 0.1
 """eV/atom above the hull within which a survivor is counted as near it."""
@@ -75,13 +75,16 @@ class Findings:
     """What the phonon calculations of a run came to, as rows of the tables."""
 
     survivors: list[Row]
-    """Rows of ``tables.STABLE`` with ``known_match`` and ``in_training``, by energy above the hull."""
+    """Rows of ``tables.STABLE`` with ``in_training``, by energy above the hull: stable and borderline crystals."""
     judged: list[Row]
-    """All rows of ``tables.PHONONS`` with what ``tables.UNIQUE`` knows of the crystal, in order of phonon_rank."""
+    """All rows of ``tables.PHONONS`` with what ``tables.UNIQUE`` knows of the crystal (of a child: of its parent), and
+    ``repeats`` of ``tables.STABLE_REFUSED``, in order of phonon_rank."""
     asked: int
     """Crystals whose phonons were asked for."""
-    threshold: float | None = field(default=None)
-    """The verdict's lowest allowed frequency, THz; ``None`` without phonons."""
+    stable: float | None = None
+    """Lowest frequency of a stable crystal, THz; ``None`` without phonons."""
+    borderline: float | None = None
+    """Lowest frequency of a borderline one, THz."""
     potential: str = ""
     """Potential that the verdicts hold for."""
 
@@ -122,7 +125,8 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
         "survivors": survivors_table(found.survivors),
         "judged": judged_table(found.judged),
         "refusals": refusals_table(funnel),
-        "n_known": sum(row["known_match"] is not None for row in found.survivors),
+        "n_repeat": sum(row["repeats"] is not None for row in found.judged),
+        "n_soft": sum(row["mechanically_stable"] is False for row in found.survivors),
         "n_drawn": len(drawn),
         "near_hull": NEAR_HULL,
         "figures": {
@@ -165,7 +169,13 @@ def sentence(found: Findings) -> str:
         crystals = _of(found.asked, "crystal")
         return f"The phonon calculations of all {crystals} failed, so none is known to be dynamically stable."
     computed = f"{_of(len(verdicts), 'crystal')} whose phonons were computed"
-    rule = f"no frequency below {fixed(found.threshold, 2)} THz by {found.potential}"
+    rule = f"no frequency below {fixed(found.borderline, 2)} THz by {found.potential}"
+    passing = sum(row["verdict"] != "unstable" for row in verdicts)
+    if not found.survivors and passing:
+        return (
+            f"{passing:,} of the {computed} {'is' if passing == 1 else 'are'} dynamically stable ({rule}), but none "
+            "is new: after the tight relaxation, all are phases of the database."
+        )
     if not found.survivors:
         nearest = max(verdicts, key=lambda row: row["min_frequency"])
         what = f"{figures.formula_text(nearest['formula'])} ({figures.symbol_text(nearest['spacegroup'])})"
@@ -178,8 +188,11 @@ def sentence(found: Findings) -> str:
     what = f"{figures.formula_text(best['formula'])} ({figures.symbol_text(best['spacegroup'])})"
     height = best["energy_above_hull"]
     place = f"{fixed(abs(height), 3)} eV/atom {'above' if height >= 0 else 'below'}"
+    borderline = sum(row["verdict"] == "borderline" for row in found.survivors)
+    doubt = f"; {borderline:,} of them only borderline, below {fixed(found.stable, 2)} THz" if borderline else ""
+    others = f", and {passing - n:,} more repeat one of them or a known phase" if passing > n else ""
     return (
-        f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}). "
+        f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}{doubt}){others}. "
         f"The lowest in energy, {what}, lies {place} the hull of the known phases; "
         f"{near:,} of the {n:,} {'lies' if near == 1 else 'lie'} less than {NEAR_HULL} eV/atom above it."
     )
@@ -203,21 +216,20 @@ def findings(files: RunFiles) -> Findings:
     templates = tables.read(files.templates, tables.TEMPLATES, ["template_id", "in_training"]).to_pylist()
     in_training = {row["template_id"]: row["in_training"] for row in templates}
     phonons = list(chain.from_iterable(_rows(path, tables.PHONONS) for path in files.phonons))
-    judged = [_judged(row, unique[row["candidate_id"]]) for row in phonons]
-    judged.sort(key=lambda row: row["phonon_rank"])
-    survivors = [
-        {
-            **row,
-            "known_match": unique[row["candidate_id"]]["known_match"],
-            "in_training": in_training[row["template_id"]],
-        }
-        for row in _rows(files.stable, tables.STABLE)
+    refused = tables.read(files.stable_refused, tables.STABLE_REFUSED).to_pylist()
+    repeats = {row["candidate_id"]: f"{row['reason']}: {row['match']}" for row in refused}
+    judged = [
+        _judged(row, unique[row["parent_id"] or row["candidate_id"]]) | {"repeats": repeats.get(row["candidate_id"])}
+        for row in phonons
     ]
+    judged.sort(key=lambda row: (row["phonon_rank"], row["parent_id"] is not None))
+    survivors = [row | {"in_training": in_training[row["template_id"]]} for row in _rows(files.stable, tables.STABLE)]
     survivors.sort(key=lambda row: (_above(row), row["candidate_id"]))
     asked = sum(row["phonon_rank"] is not None for row in unique.values())
     if not phonons:
         return Findings(survivors, judged, asked)
-    return Findings(survivors, judged, asked, phonons[0]["threshold"], phonons[0]["potential"])
+    first = phonons[0]
+    return Findings(survivors, judged, asked, first["stable_from"], first["borderline_from"], first["potential"])
 
 
 def _judged(row: Row, before: Row) -> Row:
@@ -246,7 +258,7 @@ def _drawn(found: Findings) -> list[Row]:
     """The crystals whose bands are shown: survivors by energy, then the unstable ones nearest to stability."""
     rows = {row["candidate_id"]: row for row in found.judged if row["verdict"] is not None}
     first = [rows[row["candidate_id"]] for row in found.survivors]
-    others = sorted((r for r in rows.values() if r["verdict"] != "stable"), key=lambda r: -r["min_frequency"])
+    others = sorted((r for r in rows.values() if r["verdict"] == "unstable"), key=lambda r: -r["min_frequency"])
     return [*first, *others][:PANELS]
 
 
@@ -266,7 +278,7 @@ def _bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
             figures.Bands(
                 title=f"{figures.formula_text(row['formula'])}  {figures.symbol_text(row['spacegroup'])}",
                 verdict=f"{row['verdict']}, lowest {fixed(row['min_frequency'], 2)} THz",
-                stable=row["verdict"] == "stable",
+                stable=row["verdict"] != "unstable",
                 distances=distances,
                 frequencies=np.array(path["band_frequencies"]).reshape(len(distances), -1),
                 breaks=path["band_breaks"],
@@ -281,7 +293,8 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
     """One row for each survivor, lowest energy above the hull first."""
     heads = (
         "formula", "space group", "energy above hull (eV/atom)", "formation energy (eV/atom)",
-        "lowest frequency (THz)", "atoms in primitive cell", "volume (Å³/atom)", "against the database",
+        "lowest frequency (THz)", "verdict", "atoms in primitive cell", "volume (Å³/atom)", "bulk modulus (GPa)",
+        "shear modulus (GPa)", "elastically stable", "nearest known phase (likeness)", "nearest survivor (likeness)",
         "template", "candidate",
     )  # fmt: skip
     rows = [
@@ -291,9 +304,14 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             _number(row["energy_above_hull"], 3),
             _number(row["formation_energy_per_atom"], 3),
             _number(row["min_frequency"], 2),
+            _verdict(row["verdict"]),
             _number(row["n_atoms"], 0),
             _number(row["volume_per_atom"], 2),
-            _text("novel" if row["known_match"] is None else f"known: {row['known_match']}"),
+            _number(row["bulk_modulus"], 0),
+            _number(row["shear_modulus"], 0),
+            _any(row["mechanically_stable"]),
+            _alike(row, "nearest_known"),
+            _alike(row, "nearest_survivor"),
             _text(f"{row['template_id']} ({'in training' if row['in_training'] else 'new'})"),
             _text(row["candidate_id"]),
         )
@@ -314,10 +332,7 @@ def judged_table(judged: Sequence[Row]) -> Table:
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
             _number(row["min_frequency"], 2),
-            Cell(
-                Markup('<span class="{}">{}</span>').format(row["verdict"] or "none", row["verdict"] or NONE),
-                row["verdict"] or "",
-            ),
+            _verdict(row["verdict"]),
             _text(reason(row)),
             _text(row["candidate_id"]),
         )
@@ -326,13 +341,31 @@ def judged_table(judged: Sequence[Row]) -> Table:
     return _table(heads, rows)
 
 
+def _verdict(verdict: str | None) -> Cell:
+    text = Markup('<span class="{}">{}</span>').format(verdict or "none", verdict or NONE)
+    return Cell(text, verdict or "")
+
+
+def _alike(row: Row, column: str) -> Cell:
+    """What is nearest in diffraction, with the similarity of the patterns."""
+    name = row[column]
+    return _text(NONE if name is None else f"{name} ({fixed(row[f'{column}_similarity'], 2)})")
+
+
 def reason(row: Row) -> str:
     """Why a crystal got its verdict, or none."""
     if row["verdict"] is None:
         return row["status"]
     where = "(" + ", ".join(f"{x:.3g}" for x in row["min_frequency_q"]) + ")"
-    sign = "above" if row["verdict"] == "stable" else "not above"
-    return f"{fixed(row['min_frequency'], 2)} THz at q = {where}, {sign} {fixed(row['threshold'], 2)} THz"
+    bound = {
+        "stable": f"not below {fixed(row['stable_from'], 2)}",
+        "borderline": f"between {fixed(row['borderline_from'], 2)} and {fixed(row['stable_from'], 2)}",
+        "unstable": f"below {fixed(row['borderline_from'], 2)}",
+    }[row["verdict"]]
+    text = f"{fixed(row['min_frequency'], 2)} THz at q = {where}, {bound} THz"
+    if row["energy_gain"] is not None:
+        text += f"; {fixed(1000 * row['energy_gain'], 1)} meV/atom below {row['parent_id']}"
+    return text if row["repeats"] is None else f"{text}; {row['repeats']}"
 
 
 def refusals_table(funnel: Funnel) -> Table:

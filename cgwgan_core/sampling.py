@@ -1,16 +1,21 @@
 """Templates from a trained generator."""
 
+from collections.abc import Sequence
+
 import torch
 
 from . import jobs
 from .crystal import Templates
+from .errors import InputError
 from .gan import Bundle
 
 BATCH = 2048
 """Templates generated at once. Part of the result: every batch has random numbers of its own."""
 
 
-def sample(bundle: Bundle, n: int, seed: int, temperature: float = 1.0) -> Templates:
+def sample(
+    bundle: Bundle, n: int, seed: int, temperature: float = 1.0, spacegroups: Sequence[int] | None = None
+) -> Templates:
     """The first ``n`` templates of the endless stream that a seed stands for.
 
     Whole batches are generated whatever ``n`` is, so that ``sample(bundle, 10, seed)`` are the first ten of
@@ -19,10 +24,19 @@ def sample(bundle: Bundle, n: int, seed: int, temperature: float = 1.0) -> Templ
 
     :param seed: of the shard.
     :param temperature: of the choices of space group and letters; 1 as trained, above 1 bolder.
+    :param spacegroups: groups to draw from, in the proportions the training data had them; ``None`` is all.
+        The group is a condition of the generator: asking for some costs nothing, no draw is thrown away.
     :raises ValueError: if ``temperature`` is not above 0.
+    :raises InputError: if the generator knows none of ``spacegroups``.
     """
     if temperature <= 0:
         raise ValueError(f"temperature {temperature} is not above 0")
+    groups = None
+    if spacegroups is not None:
+        if not set(spacegroups) & set(bundle.encoder.groups.tolist()):
+            asked = ", ".join(str(number) for number in spacegroups)
+            raise InputError(f"the generator was trained on none of the space groups {asked}; choose others")
+        groups = torch.tensor(sorted(spacegroups))
     batches = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -30,7 +44,7 @@ def sample(bundle: Bundle, n: int, seed: int, temperature: float = 1.0) -> Templ
         for start in range(0, max(n, 1), BATCH):
             random = torch.Generator().manual_seed(jobs.seed(seed, "sample", start))
             with torch.no_grad():
-                encoded = bundle.generator(*bundle.generator.noise(BATCH, random), temperature)
+                encoded = bundle.generator(*bundle.generator.noise(BATCH, random), temperature, groups=groups)
             batches.append(bundle.encoder.decode(encoded)[: n - start].projected())
     finally:
         torch.set_num_threads(threads)

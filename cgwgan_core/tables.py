@@ -135,6 +135,7 @@ RANKED = pa.schema(
         _field("template_id", STR, "template that was filled"),
         _field("elements", pa.list_(STR), "element of each site [k]"),
         _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
         _field("n_atoms", I32, "atoms in the conventional cell"),
         _field("volume_scale", F64, "factor on the template's volume that the energies are for"),
         _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
@@ -163,6 +164,7 @@ RELAXED = pa.schema(
         _field("candidate_id", STR, "as in candidates"),
         _field("template_id", STR, "template that was filled"),
         _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
         _field("rank", I32, "rank before relaxation"),
         *_RELAXED_CELL,
         _field("energy_per_atom", F64, "after relaxation, by the potential, uncorrected", "eV/atom"),
@@ -173,22 +175,44 @@ RELAXED = pa.schema(
         _field("volume_change", F64, "volume after over volume before"),
         _field("spacegroup_before", I16, "International Tables number before relaxation"),
         _field("spacegroup", I16, "International Tables number after relaxation"),
+        _field("symmetric_energy_per_atom", F64, "relaxed in its symmetry, by the potential, uncorrected", "eV/atom"),
+        _field("symmetric_spacegroup", I16, "International Tables number, relaxed in its symmetry"),
+        _field("free_energy_per_atom", F64, "relaxed on without symmetry; null: not done, or failed", "eV/atom"),
+        _field("free_spacegroup", I16, "International Tables number, relaxed on without symmetry; null as before"),
+        _field("freed", BOOL, "whether this is the crystal that was relaxed on without its first symmetry"),
         _field("status", STR, "ok, or why the crystal is refused"),
     ]
 )
 UNIQUE = _extend(
     RELAXED,
     _field("known_match", STR, "material_id of the known phase it matches after relaxation; null: novel"),
+    _field("known_rms", F64, "distance of corresponding atoms from that phase, over the free length per atom"),
+    _field("energy_above_known", F64, "over that phase, by the same potential", "eV/atom"),
+    _field("novelty", STR, "known, new composition of a known structure type, or new structure type"),
+    _field("prototype", STR, "material_id of a structure of the same type; null: there is none"),
+    _field("prototype_rms", F64, "distance of corresponding atoms from it, over the free length per atom"),
     _field("duplicate_of", STR, "better candidate that it repeats after relaxation; null: distinct"),
     _field("phonon_rank", I32, "order of the phonon calculations, 1 is first; null: not calculated"),
 )
+_FINALIST = [
+    _field("vibrational_free_energy_per_atom", F64, "harmonic, at 300 K, with zero-point energy", "eV/atom"),
+    _field("heat_capacity_per_atom", F64, "harmonic, at 300 K; 3 is the classical limit", "k_B"),
+    _field("mechanically_stable", BOOL, "whether all six eigenvalues of the elastic tensor are above 0"),
+    _field("elastic_min_eigenvalue", F64, "lowest eigenvalue of the elastic tensor, Kelvin's notation", "GPa"),
+    _field("bulk_modulus", F64, "average of Voigt and Reuss", "GPa"),
+    _field("shear_modulus", F64, "average of Voigt and Reuss", "GPa"),
+]
 PHONONS = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
         _field("min_frequency", F64, "lowest frequency over mesh and band path; negative: imaginary", "THz"),
         _field("min_frequency_q", pa.list_(F64), "q-point of the lowest frequency [3], reduced coordinates"),
-        _field("verdict", STR, "stable or unstable, by the threshold; null where there is none"),
-        _field("threshold", F64, "the verdict's lowest allowed frequency", "THz"),
+        _field("verdict", STR, "stable, borderline or unstable; null where there is none"),
+        _field("stable_from", F64, "lowest frequency from which the verdict is stable", "THz"),
+        _field("borderline_from", F64, "lowest frequency from which it is borderline, unstable below", "THz"),
+        _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
+        _field("parent_id", STR, "of a child: crystal whose imaginary mode was followed; null: not a child"),
+        _field("energy_gain", F64, "of a child: how far it lies below its parent", "eV/atom"),
         _field("potential", STR, "potential that the verdict holds for"),
         _field("supercell", pa.list_(I32), "repeats of the primitive cell [3]"),
         _field("n_displacements", I32, "displaced supercells computed"),
@@ -200,6 +224,14 @@ PHONONS = pa.schema(
         *_RELAXED_CELL,
         _field("spacegroup", I16, "International Tables number of this cell, relaxed to the phonons' fmax"),
         _field("energy_per_atom", F64, "of this cell, by the potential, uncorrected", "eV/atom"),
+        *_FINALIST,
+        _field("elastic_tensor", pa.list_(F64), "elastic constants, Voigt's notation, flattened [36]", "GPa"),
+        _field(
+            "force_constants",
+            pa.list_(F64),
+            "of what passes: each atom of this cell with all of phonopy's supercell, flattened [n × N × 9]",
+            "eV/Å²",
+        ),
         _field("status", STR, "ok, or why there are no phonons"),
     ]
 )
@@ -216,10 +248,25 @@ STABLE = pa.schema(
         _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases", "eV/atom"),
         _field("min_frequency", F64, "lowest phonon frequency", "THz"),
-        _field("verdict", STR, "by the threshold of the run"),
+        _field("verdict", STR, "stable or borderline, by the thresholds of the run"),
+        _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
+        _field("parent_id", STR, "unstable crystal whose imaginary mode led to this one; null: generated as such"),
+        _field("energy_gain", F64, "how far it lies below that parent", "eV/atom"),
+        *_FINALIST,
+        _field("nearest_known", STR, "known phase of the formula whose diffraction pattern is the most alike"),
+        _field("nearest_known_similarity", F64, "cosine of the two patterns: 1 is equal"),
+        _field("nearest_survivor", STR, "other crystal of this table whose pattern is the most alike"),
+        _field("nearest_survivor_similarity", F64, "cosine of the two patterns: 1 is equal"),
         _field("potential", STR, "potential that all energies and frequencies are computed with"),
         _field("template_id", STR, "template that was filled"),
         _field("rank", I32, "rank before relaxation"),
+    ]
+)
+STABLE_REFUSED = pa.schema(
+    [
+        _field("candidate_id", STR, "as in phonons"),
+        _field("reason", STR, "why a crystal that passes is not among the stable ones"),
+        _field("match", STR, "known phase that it is, or better crystal that it repeats"),
     ]
 )
 KNOWN_PHASES = pa.schema(
@@ -239,8 +286,32 @@ DFT = pa.schema(
         _field("candidate_id", STR, "as in candidates"),
         _field("code", STR, "DFT code"),
         _field("task", STR, "relax or phonon"),
-        _field("status", STR, "prepared, running, converged, or what went wrong"),
-        _field("energy_per_atom", F64, "by DFT, where done", "eV/atom"),
+        _field("status", STR, "prepared; kept: the folder holds results of other inputs; or why there are none"),
+        _field("inputs", STR, "digest of the inputs of this run, also where others are kept"),
+        _field("path", STR, "folder under results/"),
+    ]
+)
+DFT_RESULTS = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("code", STR, "DFT code"),
+        _field("task", STR, "relax"),
+        _field("status", STR, "converged, not converged, running or failed, and why"),
+        _field("current", BOOL, "whether the folder's inputs are those of this run; else of an earlier one"),
+        _field("n_steps", I32, "ionic steps"),
+        _field("fmax", F64, "largest force on an atom at the end", "eV/Å"),
+        _field("run_type", STR, "functional, as pymatgen names it"),
+        _field("formula", STR, "reduced formula"),
+        _field("energy_per_atom", F64, "by DFT, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "by DFT, corrected (MP2020), against MP's elements", "eV/atom"),
+        _field("volume_per_atom", F64, "by DFT", "Å³"),
+        _field("spacegroup", I16, "International Tables number after relaxation by DFT"),
+        _field("potential", STR, "potential that the survivor comes from; null where the inputs are not current"),
+        _field("potential_formation_energy_per_atom", F64, "by the potential, corrected", "eV/atom"),
+        _field("potential_volume_per_atom", F64, "by the potential", "Å³"),
+        _field("potential_spacegroup", I16, "International Tables number after relaxation by the potential"),
+        _field("formation_energy_difference", F64, "DFT less potential", "eV/atom"),
+        _field("volume_ratio", F64, "DFT over potential"),
         _field("path", STR, "folder under results/"),
     ]
 )

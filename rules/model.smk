@@ -1,11 +1,14 @@
 # The generator: a Wasserstein GAN with gradient penalty that learns templates.
 
+# The checkpoint that comes with the package; docs/MODEL_CARD.md says what it is.
+SHIPPED_GENERATOR = f"{workflow.basedir}/cgwgan_core/data/generator.ckpt"
+
 
 rule train:
     """Train the generator, or take a checkpoint as it is (model.max_steps: 0)."""
     input:
         training="results/data/training.parquet",
-        init=[] if config["model"]["init"] == "scratch" else config["model"]["init"],
+        init={"scratch": [], "pretrained": SHIPPED_GENERATOR}.get(config["model"]["init"], config["model"]["init"]),
     output:
         generator="results/model/generator.ckpt",
         metrics="results/model/training.csv",

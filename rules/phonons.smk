@@ -31,14 +31,19 @@ rule phonons:
 
 
 rule store:
-    """The phonon-stable crystals as a table, an ASE database and CIF files."""
+    """What passes and is novel and distinct: table, ASE database, CIF and phonopy files, likeness in diffraction."""
     input:
         unique="results/unique.parquet",
         phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        structures="results/data/structures.parquet",
+        known_phases="results/known_phases.parquet",
     output:
         table="results/stable.parquet",
+        refused="results/stable_refused.parquet",
         database="results/stable.db",
         cifs=directory("results/cif"),
+        phonopy=directory("results/phonopy"),
+        similarity="results/xrd_similarity.csv",
     log:
         "results/logs/store.log",
     benchmark:
@@ -47,10 +52,11 @@ rule store:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=4000,
+        runtime=60,
     params:
         code=digest("store"),
+        chemistry=config["chemistry"],
     message:
         "Storing the survivors"
     script:

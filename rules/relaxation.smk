@@ -33,10 +33,11 @@ rule relax:
 
 
 rule unique:
-    """Which relaxed crystals are distinct and in no database, and which of them get phonons."""
+    """Which relaxed crystals are distinct, what of them is new, and which get phonons."""
     input:
         relaxed=expand("results/relaxed/{shard}.parquet", shard=shards("relax")),
         structures="results/data/structures.parquet",
+        asu="results/data/asu.parquet",
         known_phases="results/known_phases.parquet",
     output:
         unique="results/unique.parquet",
@@ -54,6 +55,7 @@ rule unique:
         code=digest("unique"),
         chemistry=config["chemistry"],
         phonons=config["phonons"]["top"],
+        symprec=config["asu"]["symprec"],
     message:
         "Comparing the relaxed crystals with each other and with the database"
     script:

@@ -21,6 +21,7 @@ rule report:
         unique="results/unique.parquet",
         phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
         stable="results/stable.parquet",
+        stable_refused="results/stable_refused.parquet",
     output:
         report="results/report.html",
         counts="results/funnel.json",

@@ -75,9 +75,9 @@ rule screen:
         runtime=120,
     params:
         code=digest("screen"),
-        options=config["potential"],
+        options=block("screen", "rank_by", "top", "per_formula", "per_template"),
+        potential=config["potential"],
         folder=POTENTIAL_FOLDER,
-        batch_size=config["screen"]["batch_size"],
     message:
         "Screening candidates, shard {wildcards.shard}"
     script:
@@ -108,7 +108,7 @@ rule rank:
         runtime=120,
     params:
         code=digest("rank"),
-        options=block("screen", "batch_size"),
+        options=block("screen", "batch_size", "min_separation", "refine_below"),
         chemistry=config["chemistry"],
     message:
         "Ranking candidates"

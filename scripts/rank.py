@@ -2,11 +2,9 @@
 
 import json
 
-import pyarrow as pa
-
 from cgwgan_core import tables
 from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.ranking import ScreenOptions, known_library, rank
+from cgwgan_core.ranking import RankOptions, known_library, rank
 
 
 def main(
@@ -19,19 +17,13 @@ def main(
     refused: str,
     counts: str,
     chemistry: list[str],
-    options: ScreenOptions,
+    options: RankOptions,
     made_from: Provenance,
 ) -> None:
     known = known_library(
         tables.read_batches(structures, tables.STRUCTURES), tables.read(known_phases, tables.KNOWN_PHASES), chemistry
     )
-    kept, walked_past, result = rank(
-        pa.concat_tables([tables.read(path, tables.SCREENED) for path in screened]),
-        pa.concat_tables([tables.read(path, tables.CANDIDATES) for path in candidates]),
-        tables.read(templates, tables.TEMPLATES),
-        known,
-        options,
-    )
+    kept, walked_past, result = rank(screened, candidates, tables.read(templates, tables.TEMPLATES), known, options)
     tables.write(ranked, kept, tables.RANKED, made_from)
     tables.write(refused, walked_past, tables.RANK_REFUSED, made_from)
     with tables.replacing(counts) as temporary:
@@ -42,8 +34,8 @@ def main(
 if __name__ == "__main__":
     with job(snakemake) as made_from:
         main(
-            screened=snakemake.input.screened,
-            candidates=snakemake.input.candidates,
+            screened=list(snakemake.input.screened),
+            candidates=list(snakemake.input.candidates),
             templates=snakemake.input.templates,
             structures=snakemake.input.structures,
             known_phases=snakemake.input.known_phases,
@@ -51,6 +43,6 @@ if __name__ == "__main__":
             refused=snakemake.output.refused,
             counts=snakemake.output.counts,
             chemistry=snakemake.params.chemistry,
-            options=ScreenOptions(**snakemake.params.options),
+            options=RankOptions(**snakemake.params.options),
             made_from=made_from,
         )

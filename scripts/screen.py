@@ -5,7 +5,7 @@ from cgwgan_core.energetics import Hull
 from cgwgan_core.jobs import Provenance, job, progress
 from cgwgan_core.potentials import PotentialOptions
 from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.screening import CHUNK, screen
+from cgwgan_core.screening import CHUNK, ScreenOptions, screen
 
 
 def main(
@@ -15,16 +15,16 @@ def main(
     checked: str,
     screened: str,
     potential: PotentialOptions,
-    batch_size: int,
+    options: ScreenOptions,
     made_from: Provenance,
 ) -> None:
-    """Evaluate every candidate as it is.
+    """Evaluate every candidate.
 
     :param checked: ``potential.json``.
     """
     rows = tables.read(candidates, tables.CANDIDATES)
     hull = Hull.from_known_phases(tables.read(known_phases, tables.KNOWN_PHASES))
-    batches = screen(rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, batch_size)
+    batches = screen(rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, options)
     with tables.Writer(screened, tables.SCREENED, made_from) as out:
         for batch in progress(batches, -(-rows.num_rows // CHUNK), f"batches of {CHUNK} candidates"):
             out.write(batch)
@@ -38,7 +38,7 @@ if __name__ == "__main__":
             known_phases=snakemake.input.known_phases,
             checked=snakemake.input.potential,
             screened=snakemake.output.screened,
-            potential=PotentialOptions(**snakemake.params.options),
-            batch_size=snakemake.params.batch_size,
+            potential=PotentialOptions(**snakemake.params.potential),
+            options=ScreenOptions(**snakemake.params.options),
             made_from=made_from,
         )

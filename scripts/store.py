@@ -1,4 +1,4 @@
-"""Collect the phonon-stable crystals: table, ASE database and CIF files."""
+"""Collect the crystals that pass: table, ASE database, CIF files, phonopy files, what was refused, likeness."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,36 @@ import pyarrow as pa
 
 from cgwgan_core import store, tables
 from cgwgan_core.jobs import Provenance, job, logger
+from cgwgan_core.ranking import known_library
 
 
-def main(unique: str, phonons: Sequence[str], table: str, database: str, cifs: str, made_from: Provenance) -> None:
-    """Write the survivors of all phonon shards in three forms."""
-    found = pa.concat_tables(tables.read(path, tables.PHONONS) for path in phonons)
-    rows = store.survivors(tables.read(unique, tables.UNIQUE), found)
-    logger.info(store.summary(found))
+def main(
+    unique: str,
+    phonons: Sequence[str],
+    structures: str,
+    known_phases: str,
+    table: str,
+    refused: str,
+    database: str,
+    cifs: str,
+    phonopy: str,
+    similarity: str,
+    chemistry: list[str],
+    made_from: Provenance,
+) -> None:
+    """Write what passes in all phonon shards and is novel and distinct in five forms, and what is not."""
+    phases = tables.read(known_phases, tables.KNOWN_PHASES)
+    known = known_library(tables.read_batches(structures, tables.STRUCTURES), phases, chemistry)
+    found = pa.concat_tables(tables.read(path, tables.PHONONS, store.JUDGED) for path in phonons)
+    rows, left_out = store.survivors(tables.read(unique, tables.UNIQUE), found, known)
+    each = store.add_nearest(rows, phases)
+    logger.info(store.summary(found, len(rows)))
     tables.write(table, rows, tables.STABLE, made_from)
+    tables.write(refused, left_out, tables.STABLE_REFUSED, made_from)
     store.write_database(database, rows)
     store.write_cifs(cifs, rows)
+    store.write_phonopy(phonopy, rows, phonons)
+    store.write_similarity(similarity, rows, each)
 
 
 if __name__ == "__main__":
@@ -23,8 +43,14 @@ if __name__ == "__main__":
         main(
             unique=snakemake.input.unique,
             phonons=snakemake.input.phonons,
+            structures=snakemake.input.structures,
+            known_phases=snakemake.input.known_phases,
             table=snakemake.output.table,
+            refused=snakemake.output.refused,
             database=snakemake.output.database,
             cifs=snakemake.output.cifs,
+            phonopy=snakemake.output.phonopy,
+            similarity=snakemake.output.similarity,
+            chemistry=snakemake.params.chemistry,
             made_from=made_from,
         )

@@ -25,6 +25,7 @@ def main(
         scratch=folder / "scratch",
         logs=folder / "logs",
         made_from=made_from,
+        held_out=Templates.from_table(table.filter(pc.field("split") == "held-out")),
     )
 
 

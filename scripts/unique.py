@@ -1,34 +1,38 @@
 """Relaxed crystals compared with each other and with the database."""
 
+from collections import Counter
+
 import pyarrow as pa
 
 from cgwgan_core import tables
 from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.ranking import known_library, unique
+from cgwgan_core.prototypes import structure_types
+from cgwgan_core.ranking import known_library, row_structure, unique
 
 
 def main(
     relaxed: list[str],
     structures: str,
+    asu: str,
     known_phases: str,
     output: str,
     chemistry: list[str],
     phonons: int,
+    symprec: float,
     made_from: Provenance,
 ) -> None:
-    known = known_library(
-        tables.read_batches(structures, tables.STRUCTURES), tables.read(known_phases, tables.KNOWN_PHASES), chemistry
-    )
+    phases = tables.read(known_phases, tables.KNOWN_PHASES)
+    known = known_library(tables.read_batches(structures, tables.STRUCTURES), phases, chemistry)
     shards = pa.concat_tables([tables.read(path, tables.RELAXED) for path in relaxed])
-    rows = list(unique(shards, known, phonons))
+    crystals = {row["candidate_id"]: row_structure(row) for row in shards.to_pylist() if row["status"] == "ok"}
+    batches = tables.read_batches(asu, tables.ASU), tables.read_batches(structures, tables.STRUCTURES)
+    types = structure_types(crystals, *batches, symprec)
+    rows = list(unique(shards, known, phonons, types, phases))
     tables.write(output, rows, tables.UNIQUE, made_from)
     good = [row for row in rows if row["status"] == "ok"]
-    known_again = sum(row["known_match"] is not None for row in good)
-    twins = sum(row["duplicate_of"] is not None and row["known_match"] is None for row in good)
-    logger.info(
-        f"{len(rows)} crystals: {len(rows) - len(good)} did not relax, {known_again} are known phases, {twins} repeat"
-        f" a better one, {len(good) - known_again - twins} are novel and distinct"
-    )
+    labels = Counter(row["novelty"] for row in good if row["duplicate_of"] is None)
+    told = ", ".join(f"{n} {label}" for label, n in sorted(labels.items()))
+    logger.info(f"{len(rows)} crystals, {len(good)} of them relaxed; {labels.total()} distinct: {told or 'none'}")
 
 
 if __name__ == "__main__":
@@ -36,9 +40,11 @@ if __name__ == "__main__":
         main(
             relaxed=snakemake.input.relaxed,
             structures=snakemake.input.structures,
+            asu=snakemake.input.asu,
             known_phases=snakemake.input.known_phases,
             output=snakemake.output.unique,
             chemistry=snakemake.params.chemistry,
             phonons=snakemake.params.phonons,
+            symprec=snakemake.params.symprec,
             made_from=made_from,
         )

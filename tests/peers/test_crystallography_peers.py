@@ -6,6 +6,7 @@ from pathlib import Path
 
 import moyopy
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import spglib
 from ase.data import chemical_symbols
@@ -13,7 +14,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from cgwgan_core import spacegroups as sg
-from cgwgan_core.crystal import Templates, asymmetric_unit, decorate, to_atoms
+from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit, decorate, to_atoms
 from cgwgan_core.fingerprint import coarse_keys, fingerprints
 from cgwgan_core.matching import Distinct
 from tests.support.random_templates import random_template
@@ -68,6 +69,20 @@ def test_real_crystals_return_from_their_sites(real: list[Structure]) -> None:
         atoms = next(decorate(unit.template, elements, np.ones(1)))
         back = Structure(atoms.cell[:], atoms.numbers, atoms.get_scaled_positions())
         assert matcher.fit(structure, back)
+
+
+def test_structures_that_moyo_loses_atoms_of_are_refused(shared_data: Path) -> None:
+    """Near a smaller cell its primitive cell has fewer atoms in the volume of all."""
+    names = ["mp-1176688", "mp-27466", "mp-705312"]
+    found = pq.read_table(shared_data / "mp_v2023_11_1.parquet", filters=[("material_id", "in", names)]).to_pylist()
+    assert len(found) == 3
+    for record in found:
+        lattice, frac = np.reshape(record["lattice"], (3, 3)), np.reshape(record["frac_coords"], (-1, 3))
+        with pytest.raises(SymmetryError, match="no consistent cell"):
+            asymmetric_unit(lattice, frac, record["numbers"], 0.1)
+        unit = asymmetric_unit(lattice, frac, record["numbers"], 0.01)
+        volume = abs(np.linalg.det(lattice)) / len(frac)
+        assert 1 / unit.template.number_density[0] == pytest.approx(volume, rel=1e-3)
 
 
 def test_sameness_is_that_of_structure_matcher(real: list[Structure]) -> None:

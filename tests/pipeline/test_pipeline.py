@@ -30,7 +30,9 @@ TABLES = {
     "unique.parquet": tables.UNIQUE,
     "phonons/0.parquet": tables.PHONONS,
     "stable.parquet": tables.STABLE,
+    "stable_refused.parquet": tables.STABLE_REFUSED,
     "dft.parquet": tables.DFT,
+    "dft_results.parquet": tables.DFT_RESULTS,
 }
 
 
@@ -97,7 +99,9 @@ def test_the_stores_agree(run: Path) -> None:
     with connect(run / "results/stable.db") as database:
         assert database.count() == stable.num_rows
     assert len(list((run / "results/cif").glob("*.cif"))) == stable.num_rows
-    assert read(run, "dft.parquet").num_rows in (stable.num_rows, 2 * stable.num_rows)
+    assert len(list((run / "results/phonopy").glob("*/phonopy.yaml"))) == stable.num_rows
+    assert read(run, "dft.parquet").num_rows == 2 * stable.num_rows
+    assert read(run, "dft_results.parquet").num_rows == 0
 
 
 def test_the_report_is_one_file_about_this_run(run: Path) -> None:
@@ -139,10 +143,11 @@ def test_a_changed_script_reruns_what_depends_on_it(run: Path, tmp_path: Path, p
     script.write_text(script.read_text().replace("made_from: Provenance", "made_from: Provenance, more: int = 1"))
     changed = snakemake(folder, "--dry-run", root=project)
     found = rules_to_run(changed.stdout + changed.stderr)
-    assert found == {"rank", "relax", "unique", "phonons", "store", "dft_inputs", "report", "all"}
+    assert found == {"rank", "relax", "unique", "phonons", "store", "dft_inputs", "dft_results", "report", "all"}
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(run: Path, tmp_path: Path) -> None:
     folder = copy_run(run, tmp_path / "run")
-    changed = snakemake(folder, "--dry-run", config={"phonons": {"threshold": -0.1}})
-    assert rules_to_run(changed.stdout + changed.stderr) == {"phonons", "store", "dft_inputs", "report", "all"}
+    changed = snakemake(folder, "--dry-run", config={"phonons": {"borderline": -0.3}})
+    found = rules_to_run(changed.stdout + changed.stderr)
+    assert found == {"phonons", "store", "dft_inputs", "dft_results", "report", "all"}

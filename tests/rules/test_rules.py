@@ -4,8 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
 
-from cgwgan_core.jobs import digest_file
+from cgwgan_core import tables
+from cgwgan_core.jobs import Provenance, digest_file
+from tests.support.vasp import write_relaxation
 from tests.support.workflow import ROOT, copy_run, snakemake
 
 RULES = {
@@ -23,8 +26,9 @@ RULES = {
     "relax": ["relaxed/1.parquet"],
     "unique": ["unique.parquet"],
     "phonons": ["phonons/1.parquet"],
-    "store": ["stable.parquet", "stable.db", "cif"],
-    "dft_inputs": ["dft", "dft.parquet"],
+    "store": ["stable.parquet", "stable_refused.parquet", "stable.db", "cif", "phonopy", "xrd_similarity.csv"],
+    "dft_inputs": ["dft.parquet", "dft"],
+    "dft_results": ["dft_results.parquet"],
     "report": ["report.html", "funnel.json", "funnel.svg"],
 }
 
@@ -48,3 +52,34 @@ def test_rule_alone(rule: str, run: Path, tmp_path: Path) -> None:
     assert [digest_file(path) for path in outputs] == before
     log = next((folder / "results" / "logs").rglob(f"{rule}*"))
     assert log.exists()
+
+
+def test_results_of_dft_are_read_back_and_outlive_every_rerun(tmp_path: Path) -> None:
+    atoms = bulk("MgO", "rocksalt", a=4.21)
+    survivor = {
+        "candidate_id": "t1-Mg-O",
+        "lattice": atoms.cell.array.ravel().tolist(),
+        "numbers": atoms.numbers.tolist(),
+        "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
+        "formation_energy_per_atom": -3.0,
+        "volume_per_atom": atoms.get_volume() / 2,
+    }
+    results = tmp_path / "results"
+
+    def statuses(*arguments: str) -> list[tuple[str, bool]]:
+        allowed = ("--allowed-rules", "dft_inputs", "dft_results")
+        done = snakemake(tmp_path, "results/dft_results.parquet", *arguments, *allowed)
+        assert done.returncode == 0, done.stderr[-3000:]
+        rows = tables.read(results / "dft_results.parquet", tables.DFT_RESULTS).to_pylist()
+        return [(row["status"], row["current"]) for row in rows]
+
+    tables.write(results / "stable.parquet", [survivor], tables.STABLE, Provenance())
+    assert statuses() == []
+    vasprun = results / "dft" / "t1-Mg-O" / "relax" / "vasprun.xml"
+    write_relaxation(vasprun, atoms, -12.0)
+    before = {path: path.read_bytes() for path in vasprun.parent.iterdir()}
+    assert statuses() == [("converged", True)]
+    assert statuses("--forceall") == [("converged", True)]
+    tables.write(results / "stable.parquet", [], tables.STABLE, Provenance())
+    assert statuses() == [("converged", False)]
+    assert {path: path.read_bytes() for path in vasprun.parent.iterdir()} == before

@@ -59,12 +59,21 @@ def _bands(rng: np.random.Generator, n_atoms: int, lowest: float) -> dict[str, A
 
 
 def make_run(
-    folder: Path, stable: int = 2, chosen: int = 5, seed: int = 0, training: int = 300, templates: int = 60
+    folder: Path,
+    stable: int = 2,
+    chosen: int = 5,
+    seed: int = 0,
+    training: int = 300,
+    templates: int = 60,
+    repeats: int = 0,
+    children: bool = False,
 ) -> dict[str, Any]:
     """Write the files of a run into ``folder``.
 
-    :param stable: crystals that come out stable.
+    :param stable: crystals that come out stable or borderline, in turn.
     :param chosen: crystals with phonons asked for; one of them, if not stable, fails.
+    :param repeats: of the stable ones, how many are known phases after all.
+    :param children: whether an unstable crystal is followed.
     :returns: the files by the names that the report's parameters have.
     """
     rng = np.random.default_rng(seed)
@@ -193,31 +202,48 @@ def make_run(
 
     phonons = []
     for i, row in enumerate(unique[:chosen]):
-        lowest = -0.1 if i < stable else -2.0 - i
+        lowest = (-0.05, -0.3)[i % 2] if i < stable else -2.0 - i
         base = {
             "candidate_id": row["candidate_id"],
-            "threshold": -0.5,
+            "stable_from": -0.1,
+            "borderline_from": -0.5,
             "potential": "M3GNet-test",
             "supercell": [2, 2, 2],
         }
         if i == chosen - 1 and i >= stable:
             phonons.append({**base, "status": "refused: 648 atoms in the supercell, more than max_atoms (400)"})
         else:
-            verdict = "stable" if i < stable else "unstable"
+            verdict = ("stable", "borderline")[i % 2] if i < stable else "unstable"
             phonons.append(
                 {**base, "verdict": verdict, "min_frequency": lowest, "min_frequency_q": [0.5, 0, 0],
                  "n_displacements": 6, **_bands(rng, 5, lowest), "status": "ok",
                  "spacegroup": row["spacegroup"], "energy_per_atom": row["energy_per_atom"] - 0.004, **lattice}
             )  # fmt: skip
+    if children:
+        # the first unstable one is followed; of its children one passes, one does not, one has no verdict
+        parent, fates = phonons[stable], (("stable", 0.1), ("unstable", -1.0), (None, None))
+        for i, (verdict, lowest) in enumerate(fates):
+            row = {**parent, "candidate_id": f"{parent['candidate_id']}-child{i}", "parent_id": parent["candidate_id"]}
+            row |= {"verdict": verdict, "min_frequency": lowest, "energy_gain": 0.01, "spacegroup": 99}
+            row |= {"status": "ok"} if verdict else {"status": "refused: comes back to its parent"}
+            phonons.append(row)
     parts = phonons[::2], phonons[1::2]
     files["phonons"] = [put(f"phonons/{i}.parquet", tables.PHONONS, p) for i, p in enumerate(parts)]
+    before = {row["candidate_id"]: row for row in unique}
+    passing = [row for row in phonons if row.get("verdict") in ("stable", "borderline")]
     survivors = [
-        {**row, "spacegroup_symbol": symbol(row["spacegroup"]), "n_atoms": 5, "volume_per_atom": 12.8,
-         "min_frequency": -0.1, "verdict": "stable", "potential": "M3GNet-test",
-         "energy_above_hull": row["energy_above_hull"] - 0.004}
-        for row in unique[:stable]
+        {**before[row.get("parent_id") or row["candidate_id"]], **row,
+         "spacegroup_symbol": symbol(row["spacegroup"]), "n_atoms": 5, "volume_per_atom": 12.8,
+         "bulk_modulus": 150.2, "shear_modulus": 70.4, "mechanically_stable": True, "nearest_known": "mp-7",
+         "nearest_known_similarity": 0.913,
+         "energy_above_hull": before[row.get("parent_id") or row["candidate_id"]]["energy_above_hull"] - 0.004}
+        for row in passing[repeats:]
     ]  # fmt: skip
     files["stable"] = put("stable.parquet", tables.STABLE, survivors)
+    refused = [
+        {"candidate_id": row["candidate_id"], "reason": "known already", "match": "mp-42"} for row in passing[:repeats]
+    ]
+    files["stable_refused"] = put("stable_refused.parquet", tables.STABLE_REFUSED, refused)
     return files
 
 

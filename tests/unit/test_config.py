@@ -15,8 +15,9 @@ from cgwgan_core.gan import ModelOptions
 from cgwgan_core.infill import InfillOptions
 from cgwgan_core.phonons import PhononOptions
 from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.ranking import ScreenOptions
+from cgwgan_core.ranking import RankOptions
 from cgwgan_core.relaxation import KnownPhasesOptions, RelaxOptions
+from cgwgan_core.screening import ScreenOptions
 from cgwgan_core.templates import TemplateOptions
 
 ROOT = Path(__file__).parents[2]
@@ -94,19 +95,20 @@ def test_all_mistakes_are_told_at_once(config: dict[str, Any]) -> None:
 
 
 def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str, Any]) -> None:
-    options = {
-        "training": TrainingOptions(),
-        "model": ModelOptions(),
-        "templates": TemplateOptions(),
-        "infill": InfillOptions(),
-        "potential": PotentialOptions(),
-        "hull": KnownPhasesOptions(),
-        "screen": ScreenOptions(),
-        "relax": RelaxOptions(),
-        "phonons": PhononOptions(),
-        "dft": DftOptions(),
-    }
-    for block, default in options.items():
+    options = [
+        ("training", TrainingOptions()),
+        ("model", ModelOptions()),
+        ("templates", TemplateOptions()),
+        ("infill", InfillOptions()),
+        ("potential", PotentialOptions()),
+        ("hull", KnownPhasesOptions()),
+        ("screen", ScreenOptions()),
+        ("screen", RankOptions()),
+        ("relax", RelaxOptions()),
+        ("phonons", PhononOptions()),
+        ("dft", DftOptions()),
+    ]
+    for block, default in options:
         for key, value in asdict(default).items():
             value = list(value) if isinstance(value, tuple) else value
             assert config[block][key] == value, f"{block}.{key}"

@@ -1,5 +1,6 @@
-"""DFT inputs: what VASP would read, and the README's commands run."""
+"""DFT inputs: what VASP would read, the README's commands run, results that no rerun touches, and their reading."""
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -15,13 +16,14 @@ from ase.calculators.lj import LennardJones
 from ase.io import read
 from phonopy import load
 from pymatgen.core import SETTINGS, Structure
-from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
+from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar, Potcar
 
 from cgwgan_core import dft, tables
 from cgwgan_core.dft import DftOptions
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
 from scripts.dft_inputs import main
+from tests.support.vasp import POTCARS, write_relaxation
 
 
 def _row(name: str, atoms: Atoms) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def test_rows(prepared: tuple[Path, list[dict[str, Any]]]) -> None:
 
 def test_relaxation(prepared: tuple[Path, list[dict[str, Any]]]) -> None:
     folder = prepared[0] / "t1-Sr-Fe-O" / "relax"
-    assert sorted(p.name for p in folder.iterdir()) == ["INCAR", "POSCAR", "POTCAR.spec"]
+    assert sorted(p.name for p in folder.iterdir()) == ["INCAR", "POSCAR", "POTCAR.spec", "inputs.json"]
     incar = Incar.from_file(folder / "INCAR")
     wanted = {"KSPACING": 0.2, "EDIFF": 1e-7, "EDIFFG": -1e-3, "ISIF": 3, "ISPIN": 2, "LREAL": False, "ENCUT": 520}
     assert {key: incar[key] for key in wanted} == wanted
@@ -163,7 +165,7 @@ def test_readme_commands_run(prepared: tuple[Path, list[dict[str, Any]]], tmp_pa
 
 def test_same_bytes_and_whole_folders(prepared: tuple[Path, list[dict[str, Any]]], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", None)
-    (tmp_path / "dft" / "stale").mkdir(parents=True)
+    (tmp_path / "dft" / ".t1-Sr-Fe-O.part" / "relax").mkdir(parents=True)  # a killed job's
     dft.prepare(tmp_path / "dft", ROWS, DftOptions())
     first, second = (
         {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -194,12 +196,245 @@ def test_no_survivors(tmp_path: Path) -> None:
     main(
         stable=str(tmp_path / "stable.parquet"),
         options=DftOptions(),
-        folder=str(tmp_path / "dft"),
         table=str(tmp_path / "dft.parquet"),
         made_from=Provenance(),
     )
     assert [p.name for p in (tmp_path / "dft").iterdir()] == ["README.md"]
     assert tables.read(tmp_path / "dft.parquet", tables.DFT).num_rows == 0
+
+
+# ------------------------------------------------------------------------- results that no rerun may touch
+
+CUBE = _row("t1-Mg-O", bulk("MgO", "rocksalt", a=4.21))
+LARGER = _row("t1-Mg-O", bulk("MgO", "rocksalt", a=4.25))  # the same name in another run
+
+
+def _state(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of each file."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+def _status(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["status"].split(":")[0] for row in rows]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of inputs that nothing was done with."""
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", None)
+    dft.prepare(tmp_path / "dft", [CUBE], DftOptions())
+    return tmp_path / "dft"
+
+
+def test_equal_inputs_are_left_as_they_are(work: Path) -> None:
+    (work / "t1-Mg-O" / "relax" / "OUTCAR").write_text("days of work")
+    before = _state(work / "t1-Mg-O")
+    rows = dft.prepare(work, [CUBE], DftOptions())
+    assert _status(rows) == ["prepared", "prepared"]
+    assert _state(work / "t1-Mg-O") == before
+
+
+def test_other_inputs_replace_what_was_only_written(work: Path) -> None:
+    before = _state(work / "t1-Mg-O")
+    rows = dft.prepare(work, [LARGER], DftOptions())
+    assert _status(rows) == ["prepared", "prepared"]
+    assert _state(work / "t1-Mg-O").keys() == before.keys()
+    assert Poscar.from_file(work / "t1-Mg-O" / "relax" / "POSCAR").structure.volume == pytest.approx(4.25**3 / 4)
+
+
+@pytest.mark.parametrize("what", ["OUTCAR", "INCAR", "disp-001/", "link", "inputs.json"])
+def test_other_inputs_never_replace_work(work: Path, what: str) -> None:
+    """A new file, a changed one, an empty folder, a link, a lost record: each keeps the folder, and it alone."""
+    relax = work / "t1-Mg-O" / "relax"
+    if what == "link":
+        (relax / what).symlink_to("POSCAR")
+    elif what == "inputs.json":
+        (relax / what).unlink()
+    elif what.endswith("/"):
+        (relax / what).mkdir()
+    else:
+        (relax / what).write_text("mine")
+    before = _state(relax), sorted(relax.iterdir())
+    rows = dft.prepare(work, [LARGER], DftOptions())
+    assert [row["status"] for row in rows] == [dft.KEPT, "prepared"]
+    assert (_state(relax), sorted(relax.iterdir())) == before
+    assert rows[0]["inputs"] != dft.prepare(work.parent / "other", [CUBE], DftOptions())[0]["inputs"]
+
+
+def test_only_the_task_that_changed_is_made_anew(work: Path) -> None:
+    relax = _state(work / "t1-Mg-O" / "relax")
+    dft.prepare(work, [CUBE], DftOptions(supercell=(1, 1, 2)))
+    assert _state(work / "t1-Mg-O" / "relax") == relax
+    assert len(Poscar.from_file(work / "t1-Mg-O" / "phonon" / "SPOSCAR").structure) == 4
+
+
+def test_a_folder_that_was_half_removed_is_completed(work: Path) -> None:
+    relax = work / "t1-Mg-O" / "relax"
+    before = {name: content for name, (content, _) in _state(relax).items()}
+    (relax / "INCAR").unlink()
+    (relax / "POSCAR").unlink()
+    assert _status(dft.prepare(work, [CUBE], DftOptions())) == ["prepared", "prepared"]
+    assert {name: content for name, (content, _) in _state(relax).items()} == before
+
+
+def test_crystals_that_are_no_survivors_any_more(work: Path) -> None:
+    """Their folders go where nobody used them; what is a user's stays, and what never was of ours."""
+    dft.prepare(work, [CUBE, _row("t2-Mg-O", bulk("MgO", "cesiumchloride", a=2.6))], DftOptions())
+    (work / "t2-Mg-O" / "relax" / "WAVECAR").write_bytes(b"\0")
+    (work / "notes").mkdir()
+    (work / "notes" / "ideas.txt").write_text("mine")
+    kept = _state(work / "t2-Mg-O" / "relax")
+    assert dft.prepare(work, [], DftOptions()) == []
+    assert sorted(p.name for p in work.iterdir()) == ["README.md", "notes", "t2-Mg-O"]
+    assert _state(work / "t2-Mg-O" / "relax") == kept
+    assert not (work / "t2-Mg-O" / "phonon").exists()
+
+
+def test_potcars_are_added_where_nothing_was_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that is found later changes files, not the calculation."""
+
+    def inputs() -> str:
+        return dft._record(work / "t1-Mg-O" / "relax")["inputs"]
+
+    before = inputs()
+    monkeypatch.setattr(dft, "_has_library", lambda: True)
+    monkeypatch.setattr("pymatgen.io.vasp.sets.VaspInputSet.potcar", Potcar([]))
+    dft.prepare(work, [CUBE], DftOptions())
+    assert (work / "t1-Mg-O" / "relax" / "POTCAR").exists()
+    assert not (work / "t1-Mg-O" / "relax" / "POTCAR.spec").exists()
+    assert inputs() == before
+
+
+# ------------------------------------------------------------------------------------------- reading back
+
+MGO = bulk("MgO", "rocksalt", a=4.25)
+ENERGY = 2 * -5.983  # eV, raw PBE of a formula unit in the Materials Project (mp-1265)
+SURVIVOR = {
+    **CUBE,
+    "formation_energy_per_atom": -3.0,
+    "volume_per_atom": 4.21**3 / 8,
+    "spacegroup": 225,
+    "potential": "some",
+}
+
+
+def _read(work: Path, *names: str, survivor: dict[str, Any] = CUBE) -> dict[str, Any]:
+    """The one row of the relaxation, as a table would hold it."""
+    prepared = dft.prepare(work, [survivor], DftOptions())
+    files = [work / "t1-Mg-O" / "relax" / name for name in names or ["vasprun.xml"]]
+    rows = dft.read_results(files, prepared, [{**SURVIVOR, **survivor}])
+    (row,) = tables.to_table(rows, tables.DFT_RESULTS).to_pylist()
+    return row
+
+
+def test_a_converged_relaxation(work: Path) -> None:
+    write_relaxation(work / "t1-Mg-O" / "relax" / "vasprun.xml", MGO, ENERGY)
+    row = _read(work)
+    assert (row["status"], row["current"], row["run_type"], row["n_steps"]) == ("converged", True, "PBE", 3)
+    assert row["energy_per_atom"] == pytest.approx(-5.983)
+    assert row["formation_energy_per_atom"] == pytest.approx(-3.053, abs=0.002)  # the Materials Project's
+    assert row["volume_per_atom"] == pytest.approx(4.25**3 / 8)
+    assert (row["formula"], row["spacegroup"], row["potential_spacegroup"]) == ("MgO", 225, 225)
+    assert row["formation_energy_difference"] == pytest.approx(row["formation_energy_per_atom"] + 3.0)
+    assert row["volume_ratio"] == pytest.approx((4.25 / 4.21) ** 3)
+    assert row["path"] == "dft/t1-Mg-O/relax"
+
+
+def test_compressed_files_are_read_and_the_other_wins(work: Path) -> None:
+    relax = work / "t1-Mg-O" / "relax"
+    write_relaxation(relax / "vasprun.xml", MGO, ENERGY)
+    (relax / "vasprun.xml.gz").write_bytes(gzip.compress((relax / "vasprun.xml").read_bytes()))
+    assert _read(work, "vasprun.xml.gz")["energy_per_atom"] == pytest.approx(-5.983)
+    write_relaxation(relax / "vasprun.xml", MGO, 2 * ENERGY)
+    for names in (["vasprun.xml", "vasprun.xml.gz"], ["vasprun.xml.gz", "vasprun.xml"]):
+        assert _read(work, *names)["energy_per_atom"] == pytest.approx(2 * -5.983)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.99])
+def test_a_file_that_ends_early(work: Path, share: float) -> None:
+    path = work / "t1-Mg-O" / "relax" / "vasprun.xml"
+    write_relaxation(path, MGO, ENERGY)
+    text = path.read_text()
+    path.write_text(text[: int(share * len(text))])
+    row = _read(work)
+    assert row["status"] == "running, or stopped before its end"
+    assert row["energy_per_atom"] is row["formation_energy_difference"] is row["volume_ratio"] is None
+    assert row["potential_formation_energy_per_atom"] == -3.0
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"scsteps": 200}, "not converged: electrons of the last step"),
+        ({"steps": 200}, "not converged: after 200 steps"),
+        ({"forces": 0.02}, "not converged: after 3 steps"),  # stopped in order, by STOPCAR
+        ({"steps": 0}, "failed: IndexError: list index out of range"),
+    ],
+)
+def test_what_did_not_converge(work: Path, options: dict[str, Any], status: str) -> None:
+    write_relaxation(work / "t1-Mg-O" / "relax" / "vasprun.xml", MGO, ENERGY, **options)
+    row = _read(work)
+    assert row["status"] == status
+    assert row["energy_per_atom"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("vasprun.xml", b"Segmentation fault\n", "failed: ValueError: it is not XML"),
+        ("vasprun.xml.gz", b"<?xml", "failed: BadGzipFile"),
+        ("vasprun.xml.gz", gzip.compress(b"<modeling>" * 999)[:-9], "failed: EOFError"),
+        ("vasprun.xml", b"<modeling><calculation></modeling>\n", "failed: XMLSyntaxError"),
+    ],
+)
+def test_what_is_no_result_is_a_row(work: Path, name: str, content: bytes, status: str) -> None:
+    (work / "t1-Mg-O" / "relax" / name).write_bytes(content)
+    row = _read(work, name)
+    assert row["status"].startswith(status)
+    assert str(work) not in row["status"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"gga": "PS"}, "PBEsol is not PBE"),
+        ({"potcars": {**POTCARS, "Mg": "Mg"}}, "POTCAR Mg in place of Mg_pv"),
+        ({"u": {"Mg": 2.0}}, "U of 2 eV in place of 0 on Mg"),
+    ],
+)
+def test_other_settings_give_no_formation_energy(work: Path, options: dict[str, Any], why: str) -> None:
+    write_relaxation(work / "t1-Mg-O" / "relax" / "vasprun.xml", MGO, ENERGY, **options)
+    row = _read(work)
+    assert row["status"] == f"converged; no formation energy: {why}"
+    assert row["formation_energy_per_atom"] is row["formation_energy_difference"] is None
+    assert row["energy_per_atom"] == pytest.approx(-5.983)
+    assert row["volume_ratio"] == pytest.approx((4.25 / 4.21) ** 3)
+
+
+def test_oxides_of_iron_have_a_u(work: Path) -> None:
+    """Of Fe2O3 the Materials Project corrects Fe by -2.256 and O by -0.687 eV; without U, nothing compares."""
+    iron = PEROVSKITE[PEROVSKITE.numbers != 38]
+    path = work / "t1-Mg-O" / "relax" / "vasprun.xml"
+    write_relaxation(path, iron, -28.0)
+    assert _read(work)["status"] == "converged; no formation energy: U of 0 eV in place of 5.3 on Fe"
+    write_relaxation(path, iron, -28.0, u={"Fe": 5.3})
+    row = _read(work)
+    assert (row["status"], row["run_type"]) == ("converged", "PBE+U")
+    iron_and_oxygen = -8.4692 + 3 * -4.9480  # eV, the Materials Project's elements
+    assert row["formation_energy_per_atom"] == pytest.approx((-28 - 2.256 - 3 * 0.687 - iron_and_oxygen) / 4, abs=0.01)
+
+
+def test_results_of_other_inputs_stand_alone(work: Path) -> None:
+    write_relaxation(work / "t1-Mg-O" / "relax" / "vasprun.xml", MGO, ENERGY)
+    row = _read(work, survivor=LARGER)
+    assert (row["status"], row["current"]) == ("converged", False)
+    assert row["formation_energy_per_atom"] == pytest.approx(-3.053, abs=0.002)
+    assert row["potential"] is row["potential_volume_per_atom"] is row["formation_energy_difference"] is None
+
+
+def test_no_results() -> None:
+    assert dft.read_results([], [], []) == []
 
 
 @pytest.mark.parametrize("wrong", [{"kspacing": 0.0}, {"ediff": -1.0}, {"supercell": [2, 2]}])

@@ -14,7 +14,9 @@ from cgwgan_core.crystal import Templates, asymmetric_unit
 from cgwgan_core.encoding import (
     N_CLASSES,
     NO_SITE,
+    REACH,
     Categorical,
+    Encoded,
     cell_from_terms,
     cell_terms,
     choose,
@@ -74,7 +76,10 @@ def test_round_trip_of_real_structures(shared_data: Path) -> None:
     assert_same(encoder.decode(encoded), templates)
     # the whole range of the data lies where tanh reaches, and uses most of it
     cell = encoded.whole[:, len(encoder.groups) :]
-    assert 0.9 < cell.abs().max() < 0.96
+    assert 0.95 * REACH < cell.abs().max() < REACH
+    # normal scores: every term has the same spread where it is free
+    free = torch.from_numpy(CELL_FREE[templates.spacegroup])
+    assert_allclose([cell[free[:, i], i].std() for i in (0, 1, 2)], np.ones(3), atol=0.1)
 
 
 def test_sites_whose_coordinates_nearly_tie_keep_their_order() -> None:
@@ -221,7 +226,9 @@ def test_untrained_choices_have_the_frequencies_of_the_data() -> None:
 
 
 def test_temperature() -> None:
-    encoder = Categorical.fit(all_groups())
+    templates = all_groups()
+    often = templates[np.flatnonzero(templates.spacegroup == 12)[:1]]
+    encoder = Categorical.fit(Templates.concat([templates, often]))
     torch.manual_seed(4)
     head = encoder.head(16)
     hidden = torch.randn(1, 16).expand(300, 16)
@@ -232,6 +239,76 @@ def test_temperature() -> None:
         kinds[temperature] = len(np.unique(np.column_stack([found.spacegroup, found.letters]), axis=0))
     assert kinds[1e-4] == 1
     assert kinds[1.0] > 100
+
+
+def test_groups_are_those_asked_for() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates, np.where(templates.spacegroup == 225, 3.0, 1.0))
+    torch.manual_seed(0)
+    head = encoder.head(16)
+    with torch.no_grad():
+        noise = torch.randn(4000, 16), torch.rand(4000, head.n_noise)
+        some = encoder.decode(head(*noise, groups=torch.tensor([62, 225, 1]))).spacegroup  # the data lack group 1
+        assert set(some) == {62, 225}
+        assert_allclose((some == 225).mean(), 0.75, atol=0.03)
+        wanted = encoder.encode(templates)
+        noise = tuple(x[: len(templates)] for x in noise)
+        assert_array_equal(encoder.decode(head(*noise, like=wanted)).spacegroup, templates.spacegroup)
+
+
+def test_likelihood_is_that_of_the_letters() -> None:
+    """Against the shares of letters among draws with the same noise vector."""
+    templates = all_groups(copies=30)
+    data = templates[np.isin(templates.spacegroup, [166, 225]) & (templates.n_sites == 3)]
+    encoder = Categorical.fit(data)
+    torch.manual_seed(0)
+    head = encoder.head(16)
+    one = data[data.spacegroup == 166][:1]
+    hidden = torch.randn(1, 16)
+    n = 40_000
+    with torch.no_grad():
+        like = Encoded(*(part.expand(n, *part.shape[1:]) for part in encoder.encode(one)))
+        drawn = encoder.decode(head(hidden.expand(n, 16), torch.rand(n, head.n_noise), like=like))
+        share = (drawn.letters == one.letters[:, :3]).all(1).mean()
+        found = head.likelihood(encoder.encode(one))
+    assert share > 0.001
+    assert_allclose(np.exp(found), share, rtol=0.15)
+
+
+def test_calibration_gives_cell_terms_the_distribution_of_the_data() -> None:
+    data = all_groups(copies=30)
+    encoder = Categorical.fit(data)
+    torch.manual_seed(0)
+    head = encoder.head(16)
+
+    def draw() -> Encoded:
+        with torch.no_grad():
+            return head(3 * torch.randn(20_000, 16), torch.rand(20_000, head.n_noise))
+
+    def misfit(encoded: Encoded) -> float:
+        found = encoder.decode(encoded)
+        terms, wanted = (np.sort(cell_terms(x.cell, x.n_atoms)[:, 0]) for x in (found, data))
+        ranks = np.linspace(0.02, 0.98, 25)
+        return np.abs(np.quantile(terms, ranks) - np.quantile(wanted, ranks)).max()
+
+    before = draw()
+    head.calibrate(before)
+    assert misfit(draw()) > 0.2, "no part of the training"
+    head.eval()
+    after = draw()
+    assert misfit(after) < 0.1
+    assert encoder.covers(encoder.decode(after)).all()
+
+
+def test_weights_are_copies() -> None:
+    data = all_groups(copies=20)
+    times = np.where(data.spacegroup % 2, 1, 3)
+    weighted = Categorical.fit(data, times.astype(float))
+    repeated = Categorical.fit(data[np.repeat(np.arange(len(data)), times)])
+    for name in ("group_counts", "letter_counts"):
+        found, wanted = getattr(weighted, name), getattr(repeated, name)
+        assert_allclose(found / found.sum(), wanted / wanted.sum())
+    assert_allclose(weighted.knots[0, 10:51], repeated.knots[0, 10:51], atol=0.1)
 
 
 def test_choices_have_the_probabilities_of_the_softmax() -> None:

@@ -40,15 +40,26 @@ def test_every_stage_is_counted_from_its_files(run_files):
         "relaxed": (11, 10, {"not converged": 1}),
         "unique": (10, 8, {"known already": 1, "repeats a better candidate": 1}),
         "chosen": (8, 5, {"beyond the number asked for": 3}),
-        "stable": (5, 2, {"imaginary frequencies": 2, "… atoms in the supercell, more than max_atoms": 1}),
+        "phonons": (5, 2, {"imaginary frequencies": 2, "… atoms in the supercell, more than max_atoms": 1}),
+        "stable": (2, 2, {}),
     }  # fmt: skip
+
+
+def test_children_and_repeats_are_counted(run_files):
+    funnel = collect(RunFiles(**run_files(stable=2, chosen=5, repeats=1, children=True)))
+    found = {stage.key: (stage.count_in, stage.kept, stage.refused) for stage in funnel.stages[-3:]}
+    assert found == {
+        "phonons": (5, 2, {"imaginary frequencies": 2, "… atoms in the supercell, more than max_atoms": 1}),
+        "followed": (3, 1, {"imaginary frequencies": 1, "comes back to its parent": 1}),
+        "stable": (3, 2, {"known already": 1}),
+    }
 
 
 @pytest.mark.parametrize(("stable", "chosen"), [(0, 4), (0, 0), (3, 3)])
 def test_runs_that_keep_nothing_or_everything_add_up(run_files, stable, chosen):
     funnel = collect(RunFiles(**run_files(stable=stable, chosen=chosen)))
     assert funnel["stable"].kept == stable
-    assert funnel["stable"].count_in == chosen
+    assert funnel["phonons"].count_in == chosen
 
 
 def test_a_single_shard_may_be_a_plain_path(run_files):
@@ -73,10 +84,12 @@ def test_a_single_shard_may_be_a_plain_path(run_files):
         ("ranked", lambda rows: rows.pop(0), "ranked"),
         ("relaxed", lambda rows: rows.pop(), "relaxed"),
         ("unique", lambda rows: rows.pop(), "unique"),
-        ("unique", lambda rows: rows[0].update(phonon_rank=None), "stable"),
-        ("phonons", lambda rows: rows.pop(), "stable"),
+        ("unique", lambda rows: rows[0].update(phonon_rank=None), "phonons"),
+        ("phonons", lambda rows: rows.pop(), "phonons"),
         ("phonons", lambda rows: rows[0].update(verdict="unstable"), "stable"),
+        ("phonons", lambda rows: rows[-1].update(parent_id="a"), "phonons"),
         ("stable", lambda rows: rows.pop(), "stable"),
+        ("stable_refused", lambda rows: rows.append({"candidate_id": "a", "reason": "known already"}), "stable"),
     ],
 )
 def test_a_row_lost_or_counted_twice_is_an_error(run_files, name, change, stage):

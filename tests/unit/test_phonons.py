@@ -159,20 +159,67 @@ def test_verdicts_name_their_potential(chgnet: Potential) -> None:
     assert (stable.status, stable.verdict, stable.potential) == ("ok", "stable", chgnet.name)
     assert (stable.spacegroup, len(stable.atoms), stable.n_displacements) == (225, 2, 2)
     assert stable.min_frequency > 0
+    assert stable.supercell == (4, 4, 4)  # edges of 3.0 Å
+    assert len(stable.finalist["force_constants"]) == 2 * 128 * 9
+    assert stable.finalist["mechanically_stable"]
+    assert 100 < stable.finalist["bulk_modulus"] < 170  # GPa; 163 measured
     places = np.array(stable.row("MgO", PhononOptions())["frac_coords"])
     assert ((places >= 0) & (places < 1)).all()
-    unstable = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions())
+    unstable = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None))
     assert (unstable.status, unstable.verdict) == ("ok", "unstable")
     assert unstable.min_frequency < -3
     assert unstable.min_frequency_q == [0, 0, 0]  # the ferroelectric mode
-    lenient = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(threshold=-20))
-    assert (lenient.verdict, lenient.min_frequency) == ("stable", unstable.min_frequency)
+    assert unstable.finalist == {}
+    lenient = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None, borderline=-20))
+    assert (lenient.verdict, lenient.min_frequency) == ("borderline", unstable.min_frequency)
+    assert lenient.row("a", PhononOptions(borderline=-20))["paper_stable"] is False
 
 
 def test_too_large_a_supercell_is_refused(chgnet: Potential) -> None:
-    result = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(max_atoms=39))
+    result = phonons.phonons(perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None, max_atoms=39))
     assert result.status == "refused: 40 atoms in the supercell, more than max_atoms (39)"
     assert result.verdict is None
+
+
+@pytest.mark.parametrize(
+    ("lowest", "verdict"),
+    [(0.1, "stable"), (-0.1, "stable"), (-0.11, "borderline"), (-0.5, "borderline"), (-0.51, "unstable")],
+)
+def test_three_verdicts(lowest: float, verdict: str) -> None:
+    assert PhononOptions().verdict(lowest) == verdict
+
+
+def test_supercell_by_length() -> None:
+    cell = Atoms("Cu", cell=[2.6, 5.0, 12.0], pbc=True)
+    assert PhononOptions(min_length=10.0).repeats(cell) == (4, 2, 1)
+    assert PhononOptions(min_length=12.0).repeats(cell) == (6, 4, 1)
+    assert PhononOptions(min_length=None, supercell=(3, 2, 1)).repeats(cell) == (3, 2, 1)
+
+
+def test_a_crystal_over_its_time_is_recorded(chgnet: Potential) -> None:
+    result = phonons.phonons(bulk("MgO", "rocksalt", a=4.3), chgnet, PhononOptions(max_minutes=1e-6))
+    assert result.status == "refused: takes longer than max_minutes (1e-06)"
+    assert result.verdict is None
+
+
+def test_children_are_rows_and_survive_a_kill(chgnet: Potential, tmp_path) -> None:
+    unique = [
+        _crystal("BaTiO3", perovskite("Ba", "Ti", 4.03), 1),
+        _crystal("MgO", bulk("MgO", "rocksalt", a=4.25), 2),
+        _crystal("KNbO3", perovskite("K", "Nb", 4.06), 3),
+    ]
+    options = PhononOptions(min_length=None, follow=2)
+    with KeptRows(tmp_path / "0.parquet", options) as kept:
+        found = list(phonons.phonon_rows(unique, chgnet, options, kept))
+        assert list(phonons.phonon_rows(unique, None, options, kept)) == found  # nothing is computed again
+        tables.write(tmp_path / "0.parquet", found, tables.PHONONS, Provenance())
+    assert [row["candidate_id"] for row in found] == ["BaTiO3", "BaTiO3-child", "MgO", "KNbO3"]
+    parent, born = found[:2]
+    assert (born["parent_id"], parent["parent_id"], parent["verdict"]) == ("BaTiO3", None, "unstable")
+    assert born["energy_gain"] > 0.003
+    assert born["energy_gain"] == pytest.approx(parent["energy_per_atom"] - born["energy_per_atom"])
+    assert born["spacegroup"] in (38, 99, 160)  # the polar phases of barium titanate
+    assert born["min_frequency"] > parent["min_frequency"]
 
 
 def test_no_verdict_without_convergence(chgnet: Potential) -> None:
@@ -206,7 +253,7 @@ def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplo
     assert [[c["candidate_id"] for c in shard] for shard in shards] == [["clash", "third"], ["second"]]
 
     crystals = phonons.crystals_of_shard(unique, 0, 1)
-    options = PhononOptions()
+    options = PhononOptions(min_length=None)
     output = tmp_path / "phonons.parquet"
 
     def run(potential: Potential, stop_after: int | None = None) -> list[dict]:
@@ -236,7 +283,13 @@ def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplo
     assert table["candidate_id"].to_pylist() == ["clash", "second", "third"]
 
 
-@pytest.mark.parametrize("wrong", [{"supercell": [2, 2]}, {"mesh": [8, 8, 0]}, {"displacement": 0.0}, {"max_steps": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"supercell": [2, 2]}, {"mesh": [8, 8, 0]}, {"displacement": 0.0}, {"max_steps": 0}, {"min_length": 0.0},
+        {"max_minutes": -1.0}, {"follow": -1}, {"stable": 0.1}, {"borderline": -0.05},
+    ],
+)  # fmt: skip
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         PhononOptions(**wrong)
@@ -253,7 +306,7 @@ def test_script_writes_one_shard_with_the_checked_potential(chgnet: Potential, t
             checked=str(checked),
             phonons=str(output),
             potential=PotentialOptions(name="chgnet"),
-            options=PhononOptions(max_atoms=15),
+            options=PhononOptions(min_length=None, max_atoms=15),
             shard=1,
             shards=2,
             made_from=Provenance(),

@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.eos import calculate_eos
 
 from cgwgan_core import tables
-from cgwgan_core.crystal import Templates
+from cgwgan_core.crystal import Templates, to_atoms
 from cgwgan_core.energetics import Hull, formation_energies
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
@@ -22,12 +22,21 @@ from cgwgan_core.relaxation import (
     RelaxOptions,
     relax,
     relax_candidates,
+    relax_freely,
     relax_known_phases,
+    settled,
     within,
 )
 from scripts.known_phases import main as known_phases_script
 from scripts.relax import main as relax_script
 
+PEROVSKITE = [(0, 0, 0), (0.5, 0.5, 0.5), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+HEUSLER = Templates(
+    np.array([225], np.int16),
+    np.array([[6.0, 6, 6, 90, 90, 90]]),
+    np.array([[0, 1, 2]], np.int8),
+    np.array([[[0, 0, 0], [0.5] * 3, [0.25] * 3]]),
+)
 EMT = PotentialOptions(name="ase.calculators.emt:EMT", energy_scale="mp_uncorrected")
 
 
@@ -112,6 +121,30 @@ def test_options_are_checked(options: dict[str, Any]) -> None:
         KnownPhasesOptions(**options)
     with pytest.raises(InputError):
         KnownPhasesOptions(max_atoms=0)
+
+
+def test_a_saddle_point_is_left_and_a_minimum_is_not(emt: Potential) -> None:
+    """AuCu4 as a perovskite is a saddle of EMT, as Heusler a minimum."""
+    options = RelaxOptions()
+    saddle = relax(Atoms("AuCuCu3", scaled_positions=PEROVSKITE, cell=[4.2] * 3, pbc=True), emt, options)
+    free = relax_freely(saddle, emt, options, "one")
+    assert saddle.ok
+    assert free.ok
+    assert free.energy_per_atom < saddle.energy_per_atom - 0.1
+    assert free.spacegroup != saddle.spacegroup == 221
+    # EMT remembers lists of neighbours, whose order changes last digits: each time a new one
+    first, second = (relax_freely(saddle, load(EMT), options, "one").atoms for _ in range(2))
+    assert first == second
+    # settled: the same crystal, exactly in the symmetry that it was found to have
+    exact = settled(free, emt, options)
+    assert exact.ok
+    assert exact.energy_per_atom == pytest.approx(free.energy_per_atom, abs=2e-3)
+    assert exact.spacegroup_before == exact.spacegroup == free.spacegroup
+
+    heusler = relax(to_atoms(HEUSLER, 0, ["Au", "Cu", "Cu"]), emt, options)
+    stays = relax_freely(heusler, emt, options, "one")
+    assert stays.energy_per_atom == pytest.approx(heusler.energy_per_atom, abs=1e-3)
+    assert stays.spacegroup == heusler.spacegroup == 225
 
 
 # ------------------------------------------------------------------------------ the shortlist and the hull
@@ -229,6 +262,39 @@ def test_candidates_leave_as_they_came_one_row_each(emt: Potential) -> None:
     assert rows[0]["formation_energy_per_atom"] == pytest.approx(formation)
     assert rows[0]["energy_above_hull"] == pytest.approx(formation + 0.03)
     assert rows[4]["energy_per_atom"] is None
+
+
+def test_candidates_leave_saddle_points_if_asked_to(emt: Potential) -> None:
+    """The lower crystal goes on, and the row tells of both."""
+    perovskite = Templates(
+        np.array([221], np.int16),
+        np.array([[4.2, 4.2, 4.2, 90, 90, 90]]),
+        np.array([[0, 1, 2]], np.int8),
+        np.array([[[0, 0, 0], [0.5] * 3, [0, 0.5, 0.5]]]),
+    )
+    templates = tables.to_table({"template_id": ["t0"], **perovskite.to_columns()}, tables.TEMPLATES)
+    row = {"candidate_id": "t0-Au-Cu-Cu", "template_id": "t0", "elements": ["Au", "Cu", "Cu"], "formula": "Cu4Au"}
+    ranked = pa.Table.from_pylist([{**row, "rank": 1, "volume_scale": 1.0}], schema=tables.RANKED)
+    hull = Hull([], ["Au", "Cu"])
+    (free,) = relax_candidates(ranked, templates, emt, hull, RelaxOptions())
+    (kept,) = relax_candidates(ranked, templates, emt, hull, RelaxOptions(free=False))
+    assert (free["freed"], kept["freed"]) == (True, False)
+    assert free["symmetric_energy_per_atom"] == kept["energy_per_atom"] == kept["symmetric_energy_per_atom"]
+    assert free["energy_per_atom"] == pytest.approx(free["free_energy_per_atom"], abs=2e-3)
+    assert free["energy_per_atom"] < kept["energy_per_atom"] - 0.1
+    assert (free["symmetric_spacegroup"], free["spacegroup"]) == (221, free["free_spacegroup"])
+    assert kept["free_energy_per_atom"] is None
+    assert free["n_steps"] > kept["n_steps"]
+    atoms = Atoms(
+        free["numbers"],
+        cell=np.reshape(free["lattice"], (3, 3)),
+        scaled_positions=np.reshape(free["frac_coords"], (-1, 3)),
+        pbc=True,
+    )
+    assert emt.evaluate([atoms]).energy_per_atom[0] == pytest.approx(free["energy_per_atom"], abs=1e-8)
+    start = to_atoms(perovskite, 0, ["Au", "Cu", "Cu"])
+    change = atoms.get_volume() / len(atoms) / (start.get_volume() / len(start))
+    assert free["volume_change"] == pytest.approx(change)
 
 
 def test_scripts_from_structures_to_relaxed_shards(tmp_path: Path) -> None:

@@ -109,9 +109,13 @@ def test_survivors_are_those_of_the_table(rendered):
         assert cells[2] == f"{row['energy_above_hull']:.3f}"
         assert cells[3] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
         assert cells[4] == f"{row['min_frequency']:.2f}".replace("-", "−")
-        assert cells[6] == f"{row['volume_per_atom']:.2f}"
-        assert cells[7] == "novel"
-        assert cells[9] == row["candidate_id"]
+        assert cells[5] == row["verdict"]
+        assert cells[7] == f"{row['volume_per_atom']:.2f}"
+        assert cells[8:11] == ["150", "70", "yes"]
+        assert cells[11:13] == ["mp-7 (0.91)", "–"]
+        assert cells[14] == row["candidate_id"]
+    assert {row["verdict"] for row in rows} == {"stable", "borderline"}
+    assert "1 of them only borderline" in html
 
 
 def test_every_phonon_row_is_shown_with_its_reason(rendered):
@@ -132,7 +136,7 @@ def test_a_crystal_has_one_energy_in_the_whole_page(rendered):
     tables_shown = Page(rendered(stable=3, chosen=5)[0]).tables
     verdicts = {cells[6]: cells[2] for cells in tables_shown["Phonon verdicts"][1:]}
     for cells in tables_shown["Survivors"][1:]:
-        assert verdicts[cells[9]] == cells[2]
+        assert verdicts[cells[14]] == cells[2]
 
 
 def test_refusals_are_those_of_the_funnel(rendered):
@@ -212,14 +216,34 @@ def test_no_phonons_at_all_is_told_plainly(rendered):
     assert "Phonon bands" not in html
 
 
-def test_a_survivor_that_is_known_is_not_called_novel(run_files, config):
-    files = RunFiles(**run_files(stable=1, chosen=2))
-    rows = pq.read_table(files.unique).to_pylist()
-    rows[0]["known_match"] = "mp-42"
-    tables.write(files.unique, rows, tables.UNIQUE, Provenance())
+def test_what_turns_out_known_is_left_out_and_told(run_files, config):
+    files = RunFiles(**run_files(stable=3, chosen=5, repeats=1))
     html = report.render(files, collect(files), config)
-    assert Page(html).tables["Survivors"][1][7] == "known: mp-42"
-    assert "1 of these do match one" in html
+    (refused,) = tables.read(files.stable_refused, tables.STABLE_REFUSED).to_pylist()
+    page = Page(html)
+    assert len(page.tables["Survivors"]) == 3
+    verdicts = {cells[6]: cells[5] for cells in page.tables["Phonon verdicts"][1:]}
+    assert verdicts[refused["candidate_id"]].endswith("known already: mp-42")
+    assert "2 of the 4 crystals whose phonons were computed are dynamically stable" in html
+    assert "and 1 more repeat one of them or a known phase" in html
+
+
+def test_nothing_new_among_the_stable_is_told_plainly(run_files, config):
+    files = RunFiles(**run_files(stable=1, chosen=3, repeats=1))
+    html = report.render(files, collect(files), config)
+    assert "but none is new" in html
+    assert "Survivors" not in Page(html).tables
+
+
+def test_children_follow_their_parents(run_files, config):
+    files = RunFiles(**run_files(stable=1, chosen=4, children=True))
+    page = Page(report.render(files, collect(files), config))
+    names = [cells[6] for cells in page.tables["Phonon verdicts"][1:]]
+    (parent,) = {name.rsplit("-", 1)[0] for name in names if "-child" in name}
+    place = names.index(parent)
+    assert [name.startswith(parent) for name in names[place : place + 4]] == [True] * 4
+    assert f"10.0 meV/atom below {parent}" in page.tables["Phonon verdicts"][place + 2][5]
+    assert any(cells[14].startswith(f"{parent}-child") for cells in page.tables["Survivors"][1:])
 
 
 def test_text_from_files_is_escaped(run_files, config):

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 from cgwgan_core.crystal import Templates
 from cgwgan_core.encoding import Categorical
+from cgwgan_core.errors import InputError
 from cgwgan_core.gan import Bundle, ModelOptions, build
 from cgwgan_core.sampling import BATCH, sample
 from cgwgan_core.spacegroups import constrain_cell
@@ -59,6 +60,13 @@ def test_threads_and_global_random_state_play_no_part(bundle: Bundle) -> None:
 def test_templates_are_in_canonical_form(bundle: Bundle) -> None:
     found = sample(bundle, 500, seed=1)
     assert_equal(found.projected(), found)
+
+
+def test_only_the_groups_asked_for(bundle: Bundle) -> None:
+    found = sample(bundle, 300, seed=1, spacegroups=[12, 166, 225])
+    assert set(found.spacegroup) == {12, 166}
+    with pytest.raises(InputError, match="none of the space groups 225, 227"):
+        sample(bundle, 5, seed=1, spacegroups=[225, 227])
 
 
 def test_none(bundle: Bundle) -> None:

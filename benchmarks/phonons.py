@@ -1,0 +1,187 @@
+"""What each potential says about crystals whose stability is known, and whether the phonons are right.
+
+    python benchmarks/phonons.py known chgnet /path/to/M3GNet-MP-2021.2.8-PES
+    python benchmarks/phonons.py plain /path/to/M3GNet-MP-2021.2.8-PES results/phonons/*.parquet --crystals 10
+
+``known`` prints the table of ``docs/POTENTIALS.md``, one column a potential. ``plain`` computes crystals of a run once
+more by phonopy and an ASE calculator, without symmetry and one supercell at a time, and compares the lowest
+frequencies, and the time for the forces. One process does all.
+"""
+
+import argparse
+import logging
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from ase import Atoms
+from ase.build import bulk
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+
+from cgwgan_core import tables
+from cgwgan_core.phonons import PhononOptions, child, displaced, judge, standardise
+from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.potentials.checks import KNOWN_CRYSTALS
+from cgwgan_core.store import to_ase
+
+PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+
+
+def _perovskite(a: str, b: str, edge: float) -> Atoms:
+    return Atoms([a, b, "O", "O", "O"], scaled_positions=PLACES, cell=[edge] * 3, pbc=True)
+
+
+CRYSTALS = {
+    "Si, diamond": (bulk("Si", "diamond", a=5.47), True),
+    "MgO, rocksalt": (bulk("MgO", "rocksalt", a=4.25), True),
+    "NaCl, rocksalt": (bulk("NaCl", "rocksalt", a=5.69), True),
+    "BaO, rocksalt": (bulk("BaO", "rocksalt", a=5.6), True),
+    "RuO2, rutile": (next(c.atoms() for c in KNOWN_CRYSTALS if c.formula == "RuO2"), True),
+    "BaTiO3, cubic": (_perovskite("Ba", "Ti", 4.03), False),
+    "SrTiO3, cubic": (_perovskite("Sr", "Ti", 3.94), False),
+}
+"""Crystals, and whether they are minima of the DFT energy (PBE; RuO2 without magnetic order)."""
+
+
+def named(name: str) -> Potential:
+    """CHGNet, or M3GNet from a folder."""
+    if name == "chgnet":
+        return load(PotentialOptions(name="chgnet"))
+    return load(PotentialOptions(name="m3gnet", path=name))
+
+
+def known(potentials: list[str], options: PhononOptions) -> None:
+    """Print a table of verdicts and lowest frequencies; for the unstable, the child along the imaginary mode."""
+    print("| crystal | DFT | " + " | ".join(Path(name).name for name in potentials) + " |")
+    print("|---|---|" + "---|" * len(potentials))
+    lines = {name: f"| {name} | {'stable' if right else 'unstable'} |" for name, (_, right) in CRYSTALS.items()}
+    for given in potentials:
+        potential = named(given)
+        for name, (atoms, right) in CRYSTALS.items():
+            result, phonon = judge(atoms, potential, options)
+            if result.verdict is None:
+                lines[name] += f" {result.status} |"
+                continue
+            wrong = "" if right == (result.verdict != "unstable") else " **wrong**"
+            told = f"{result.verdict} {result.min_frequency:+.2f}{wrong}"
+            if result.finalist:
+                bulk = result.finalist["bulk_modulus"]
+                told += ", elastically unstable" if bulk is None else f", B {bulk:.0f} GPa"
+            if result.verdict == "unstable" and phonon is not None:
+                found = child(name, result, phonon, potential, options)
+                if found.energy_gain is None:
+                    told += f"; child: {found.status}"
+                else:
+                    told += (
+                        f"; child {found.spacegroup}, {1000 * found.energy_gain:.1f} meV/atom lower, {found.verdict}"
+                    )
+            lines[name] += f" {told} |"
+    print("\n".join(lines.values()), flush=True)
+
+
+def plain(given: str, shards: list[str], number: int, options: PhononOptions) -> None:
+    """Compare with a plain calculation for so many crystals, spread evenly over those with a verdict."""
+    potential = named(given)
+    columns = ["candidate_id", "lattice", "numbers", "frac_coords", "verdict"]
+    rows = pa.concat_tables([tables.read(path, tables.PHONONS, columns) for path in shards]).to_pylist()
+    rows = sorted((row for row in rows if row["verdict"]), key=lambda row: (len(row["numbers"]), row["candidate_id"]))
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, number).round().astype(int))]
+    print("| crystal | atoms | supercell | ours (THz) | plain (THz) | difference | forces, ours (s) | ASE loop (s) |")
+    print("|---|---|---|---|---|---|---|---|")
+    off, spent = [], np.zeros(2)
+    for row in rows:
+        result, _ = judge(to_ase(row), potential, options)
+        if result.verdict is None or result.min_frequency is None or result.supercell is None:
+            print(f"| {row['candidate_id']} | {len(row['numbers'])} | {result.status} |")
+            continue
+        assert result.atoms is not None
+        # the same displacements through an ASE calculator, one after the other
+        cells = displaced(result.atoms, result.supercell, options.displacement).supercells_with_displacements
+        cells = [Atoms(c.symbols, scaled_positions=c.scaled_positions, cell=c.cell, pbc=True) for c in cells]
+        start = time.perf_counter()
+        potential.evaluate(cells, forces=True)
+        ours = time.perf_counter() - start
+        start = time.perf_counter()
+        for atoms in cells:
+            atoms.calc = potential.calculator()
+            atoms.get_forces()
+        loop = time.perf_counter() - start
+        spent += ours, loop
+        lowest = plain_lowest(result.atoms, potential, result.supercell, options)
+        off.append(abs(lowest - result.min_frequency))
+        repeats = "x".join(map(str, result.supercell))
+        print(
+            f"| {row['candidate_id']} | {len(result.atoms)} | {repeats} | {result.min_frequency:.3f} | {lowest:.3f} | "
+            f"{off[-1]:.4f} | {ours:.2f} | {loop:.2f} |",
+            flush=True,
+        )
+    print(
+        f"\nLargest difference {max(off):.4f} THz, mean {np.mean(off):.4f} THz, {len(off)} crystals; forces of the "
+        f"displaced supercells {spent[0]:.1f} s, by an ASE loop {spent[1]:.1f} s"
+    )
+
+
+def plain_lowest(
+    primitive: Atoms, potential: Potential, supercell: tuple[int, int, int], options: PhononOptions
+) -> float:
+    """The lowest frequency without symmetry: every atom displaced both ways along x, y and z, forces one by one."""
+    phonon = Phonopy(
+        PhonopyAtoms(
+            symbols=primitive.symbols, cell=primitive.cell[:], scaled_positions=primitive.get_scaled_positions()
+        ),
+        supercell_matrix=np.diag(supercell),
+        primitive_matrix="P",
+        is_symmetry=False,
+    )
+    phonon.generate_displacements(distance=options.displacement, is_plusminus=True, is_diagonal=False)
+    forces = []
+    for cell in phonon.supercells_with_displacements:
+        atoms = Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+        atoms.calc = potential.calculator()
+        forces.append(atoms.get_forces())
+    phonon.forces = np.array(forces)
+    phonon.produce_force_constants()
+    phonon.symmetrize_force_constants()
+    _, _, path = standardise(primitive)
+    mesh = phonon.run_mesh(options.mesh, is_gamma_center=True, is_mesh_symmetry=False)
+    bands = phonon.run_band_structure(path.legs)
+    lowest = np.inf
+    for q, frequencies in zip(
+        np.concatenate([mesh.qpoints, *bands.qpoints]),
+        np.concatenate([mesh.frequencies, *bands.frequencies]),
+        strict=True,
+    ):
+        if np.allclose(q, np.round(q), atol=1e-8):
+            frequencies = frequencies[np.argsort(abs(frequencies))[3:]]
+        lowest = min(lowest, *frequencies)
+    return float(lowest)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    first = parts.add_parser("known", help="verdicts on known crystals")
+    first.add_argument("potentials", nargs="+", help="chgnet, or the folder of an M3GNet potential")
+    second = parts.add_parser("plain", help="against phonopy and ASE without symmetry")
+    second.add_argument("potential", help="chgnet, or the folder of an M3GNet potential")
+    second.add_argument("shards", nargs="+", help="results/phonons/*.parquet")
+    second.add_argument("--crystals", type=int, default=10)
+    for part in (first, second):
+        part.add_argument("--supercell", type=int, help="so many repeats each way, instead of 10 Å")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable()
+    options = PhononOptions()
+    if given.supercell:
+        options = PhononOptions(min_length=None, supercell=(given.supercell,) * 3)
+    if given.part == "known":
+        known(given.potentials, options)
+    else:
+        plain(given.potential, given.shards, given.crystals, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Energies of one set of candidates by three ways, side by side in one run: how fast each is, and how equal.
+
+    python benchmarks/screening.py results --potential M3GNet-MP-2021.2.8-PES --candidates 500
+
+- ``ase``: matgl's ``PESCalculator``, one crystal after the other, energies alone;
+- ``matgl``: matgl's own graphs and model, batched by 16, crystals sorted by size;
+- ``ours``: :func:`cgwgan_core.screening.evaluate`, the same batches.
+
+A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
+better ones adapted. Times are those of the processor, in one process of one thread, so they are per core; the best of
+``--repeats``. Candidates are drawn at random from all shards of a run, with a fixed seed.
+"""
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import matgl
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from ase import Atoms
+from matgl.ext.ase import Atoms2Graph, PESCalculator
+from torch_geometric.data import Batch
+
+from cgwgan_core import tables
+from cgwgan_core.crystal import Templates, decorate
+from cgwgan_core.energetics import Hull
+from cgwgan_core.potentials import PotentialOptions, load
+from cgwgan_core.screening import ScreenOptions, evaluate, screen, too_close
+
+warnings.filterwarnings("ignore")
+BATCH = 16
+
+
+def by_ase(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
+    """Energies per atom by matgl's calculator."""
+    calculator = PESCalculator(model, stress_unit="eV/A3")
+    model.calc_forces = model.calc_stresses = calculator.compute_stress = False
+    energies = []
+    for atoms in crystals:
+        atoms = atoms.copy()
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy() / len(atoms))
+    return np.array(energies)
+
+
+def by_matgl(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
+    """Energies per atom by matgl's graphs, batched."""
+    model.calc_forces = model.calc_stresses = False
+    convert = Atoms2Graph(model.model.element_types, model.model.cutoff)
+    order = np.argsort([len(atoms) for atoms in crystals], kind="stable")
+    energies = np.empty(len(crystals))
+    for start in range(0, len(order), BATCH):
+        index = order[start : start + BATCH]
+        graphs, lattices, states = zip(*(convert.get_graph(crystals[i]) for i in index), strict=True)
+        state = torch.tensor(np.array(states), dtype=torch.float32)
+        found = model(Batch.from_data_list(list(graphs)), torch.cat([x.reshape(1, 3, 3) for x in lattices]), state)[0]
+        energies[index] = found.detach().numpy().ravel() / [len(crystals[i]) for i in index]
+    return energies
+
+
+def timed(compute: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
+    """Seconds of the processor, the best of several times, and the result."""
+    best = np.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        result = compute()
+        best = min(best, time.process_time() - start)
+    return best, result
+
+
+def main() -> None:
+    """Measure, and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="folder of a run, with candidates and templates")
+    parser.add_argument("--potential", required=True, help="folder of an M3GNet potential")
+    parser.add_argument("--candidates", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+
+    shards = sorted((arguments.results / "candidates").glob("*.parquet"))
+    if not shards:
+        sys.exit(f"{arguments.results}: no candidates/*.parquet there")
+    # tables of older versions may lack columns that are not needed here
+    names = ["candidate_id", "template_id", "elements", "formula", "volume_scale"]
+    table = pa.concat_tables([pq.read_table(path, columns=names) for path in shards])
+    chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, min(arguments.candidates, table.num_rows), False))
+    table = table.take(pa.array(chosen))
+    templates = pq.read_table(arguments.results / "templates.parquet")
+    places = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
+    index = np.array([places[name] for name in table["template_id"].to_pylist()])
+    geometry = Templates.from_table(templates)[index]
+    crystals = list(decorate(geometry, table["elements"].to_pylist(), table["volume_scale"].to_numpy()))
+    apart = [atoms for atoms in crystals if not too_close(atoms, ScreenOptions().min_separation)]
+
+    model = matgl.load_model(arguments.potential)
+    potential = load(PotentialOptions(name="m3gnet", path=arguments.potential))
+    mean = np.mean([len(atoms) for atoms in apart])
+    print(f"{len(apart)} candidates with atoms apart, of {len(crystals)}; {mean:.1f} atoms each; {potential.name}")
+    ways = {
+        "ase": lambda: by_ase(apart, model),
+        "matgl": lambda: by_matgl(apart, model),
+        "ours": lambda: evaluate(apart, potential, BATCH)[0],
+    }
+    reference, slowest = np.zeros(0), 0.0
+    print(f"{'way':8}{'ms each':>9}{'per s':>8}{'speed':>8}{'largest difference, eV/atom':>30}")
+    for name, compute in ways.items():
+        compute()  # the first evaluation sets things up
+        seconds, energies = timed(compute, arguments.repeats)
+        if name == "ase":
+            reference, slowest = energies, seconds
+        off = np.abs(energies - reference).max()
+        each = seconds / len(apart)
+        print(f"{name:8}{1e3 * each:9.2f}{1 / each:8.0f}{slowest / seconds:8.2f}{off:30.1e}")
+
+    hull = Hull([], sorted({e for row in table["elements"].to_pylist() for e in row}))
+    if (phases := arguments.results / "known_phases.parquet").exists():
+        hull = Hull.from_known_phases(tables.read(phases, tables.KNOWN_PHASES))
+    print(f"\n{'screening':34}{'ms each':>9}{'energies':>10}")
+    for name, options in {
+        "all, as filled": ScreenOptions(BATCH, 0.0, None),
+        "atoms apart": ScreenOptions(BATCH, refine_below=None),
+        "atoms apart, volumes adapted": ScreenOptions(BATCH),
+    }.items():
+
+        def energies(options: ScreenOptions = options) -> np.ndarray:
+            batches = screen(table, templates, potential, hull, options)
+            return np.concatenate([batch["energy_per_atom"] for batch in batches])
+
+        seconds, found = timed(energies, 1)
+        print(f"{name:34}{1e3 * seconds / len(crystals):9.2f}{np.isfinite(found).sum():10}")
+
+
+if __name__ == "__main__":
+    main()
