@@ -160,7 +160,7 @@ def measure(
             start = time.perf_counter()
             crystals, failed = pyxtal_random(rows, seed * pyxtal_samples)
             seconds = 1000 * (time.perf_counter() - start) / pyxtal_samples
-            sets["pyxtal"] = with_failures(Draws.of(crystals), rows.take(failed)), seconds
+            sets["pyxtal"] = with_failures(Draws.of(crystals), rows.take(pa.array(failed, pa.int64()))), seconds
         for side, reference in real.items():
             for name, (draws, seconds) in sets.items():
                 row = judge(draws, reference, real["train"], real["held-out"], options)

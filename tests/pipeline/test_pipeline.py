@@ -106,7 +106,7 @@ def test_the_stores_agree(run: Path) -> None:
 
 def test_the_report_is_one_file_about_this_run(run: Path) -> None:
     report = (run / "results/report.html").read_text()
-    assert "Ba-Ru-O" in report
+    assert "Ba–Ru–O" in report
     assert "CHGNet" in report
     assert "288" in report
     assert not re.search(r'(src|href)="https?:', report)
