@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 from cgwgan_core import tables
 from cgwgan_core.baselines import independent, jittered
 from cgwgan_core.crystal import Templates
+from cgwgan_core.fingerprint import coarse_keys, fingerprints
 from cgwgan_core.gan import load_generator
 from cgwgan_core.quality import Draws, Facts, interval, judge
 from cgwgan_core.sampling import sample
@@ -60,11 +61,11 @@ ROWS = {
 
 
 def known(table: pa.Table) -> Draws:
-    """Structures of the training table, whose keys it holds."""
+    """Structures of the training table; keys are computed again, as they are for draws."""
     templates = Templates.from_table(table)
     distances = np.full(len(templates), np.inf)  # they define what is real; judge() never asks for theirs
-    coarse = np.array(table["coarse_key"].to_pylist(), dtype=str)
-    return Draws(Facts.from_table(table), coarse, distances, np.ones(len(templates), dtype=bool))
+    facts = Facts.from_templates(templates, fingerprints(templates))
+    return Draws(facts, np.array(coarse_keys(templates)), distances, np.ones(len(templates), dtype=bool))
 
 
 def pyxtal_random(rows: pa.Table, seed: int) -> tuple[Templates, list[int]]:
