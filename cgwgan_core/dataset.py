@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from ase.data import chemical_symbols
 
 from . import tables
@@ -130,11 +129,6 @@ def select_training(asu: pa.Table, options: TrainingOptions, run_seed: int) -> t
     kept = kept.append_column("fingerprint", pa.array(fingerprints(templates), pa.string()))
     kept = kept.append_column("split", pa.array(split, pa.string()))
     return kept, rejected
-
-
-def training_templates(training: pa.Table, split: str = "train") -> Templates:
-    """The templates of one side of the split, in the table's order."""
-    return Templates.from_table(training.filter(pc.equal(training["split"], split)))
 
 
 def _draw(run_seed: int, key: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import moyopy
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition
 
 from . import spacegroups as sg
 from .crystal import Templates, expand
@@ -320,17 +320,6 @@ def _total(choice: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
 @cache
 def _formula(counts: tuple[tuple[str, int], ...]) -> str:
     return Composition(dict(counts)).reduced_formula
-
-
-def check_elements(symbols: Sequence[str]) -> None:
-    """
-    :raises InputError: if a symbol is no element, or stands twice.
-    """
-    for symbol in symbols:
-        if not Element.is_valid_symbol(symbol):
-            raise InputError(f"chemistry: {symbol!r} is no element")
-    if len(set(symbols)) != len(symbols):
-        raise InputError(f"chemistry: an element stands twice in {list(symbols)}")
 
 
 def candidate_columns(filled: Candidates, templates: Templates, template_ids: Sequence[str]) -> dict[str, Any]:

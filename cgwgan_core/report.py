@@ -394,7 +394,7 @@ def _text(value: str) -> Cell:
 
 def _tiles(funnel: Funnel, found: Findings) -> list[tuple[str, str]]:
     return [
-        (f"{funnel['training'].kept:,}", "structures learned from"),
+        (f"{funnel['training'].kept:,}", "structures in the training set"),
         (f"{funnel['templates'].kept:,}", "distinct templates generated"),
         (f"{funnel['screened'].kept:,}", "candidates with an energy"),
         (f"{funnel['unique'].kept:,}", "new, distinct, relaxed"),

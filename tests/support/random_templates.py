@@ -29,3 +29,14 @@ def templates(draw: st.DrawFn, most_sites: int = 4) -> Templates:
             letters.append(draw(st.sampled_from(usable)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     return random_template(rng, number, letters)
+
+
+def real_templates(n: int = 400, seed: int = 0) -> Templates:
+    """Perovskites with a shaken cell, and rhombohedral ones with a free coordinate."""
+    rng = np.random.default_rng(seed)
+    groups = np.where(np.arange(n) % 4 == 0, 166, 221).astype(np.int16)
+    cell = np.repeat(rng.uniform(3.8, 4.2, (n, 1)), 6, axis=1)
+    cell[groups == 166, 2] = 17.0
+    letters = np.where((groups == 166)[:, None], [0, 1, 2], [0, 1, 2]).astype(np.int8)
+    coords = rng.uniform(0.2, 0.3, (n, 3, 3))
+    return Templates(groups, sg.constrain_cell(groups, cell), letters, coords).projected()

@@ -4,20 +4,8 @@ import numpy as np
 import pytest
 
 from cgwgan_core.baselines import independent, jittered
-from cgwgan_core.crystal import Templates
 from cgwgan_core.quality import has_symmetry, total_variation
-from cgwgan_core.spacegroups import constrain_cell
-
-
-def real_templates(n: int = 400, seed: int = 0) -> Templates:
-    """Perovskites with a shaken cell, and rhombohedral ones with a free coordinate."""
-    rng = np.random.default_rng(seed)
-    groups = np.where(np.arange(n) % 4 == 0, 166, 221).astype(np.int16)
-    cell = np.repeat(rng.uniform(3.8, 4.2, (n, 1)), 6, axis=1)
-    cell[groups == 166, 2] = 17.0
-    letters = np.where((groups == 166)[:, None], [0, 1, 2], [0, 1, 2]).astype(np.int8)
-    coords = rng.uniform(0.2, 0.3, (n, 3, 3))
-    return Templates(groups, constrain_cell(groups, cell), letters, coords).projected()
+from tests.support.random_templates import real_templates
 
 
 def test_independent_draws_keep_each_part_and_lose_what_joins_them():

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from cgwgan_core import quality
 from cgwgan_core.crystal import Templates
 from cgwgan_core.quality import Facts, compare, crystal_systems, overlap, shares, total_variation, yields
-from cgwgan_core.spacegroups import constrain_cell, letter_index
+from cgwgan_core.spacegroups import letter_index
 from cgwgan_core.templates import TemplateOptions
-from tests.support.random_templates import templates
+from tests.support.random_templates import real_templates, templates
 
 
 def facts(spacegroup, n_atoms=None, density=None, keys=None) -> Facts:
@@ -107,17 +107,6 @@ def test_classes_of_density_are_as_stated():
 
 
 # ------------------------------------------------------------------------------- raw draws and references
-
-
-def real_templates(n: int = 400, seed: int = 0) -> Templates:
-    """Perovskites with a shaken cell, and rhombohedral ones with a free coordinate."""
-    rng = np.random.default_rng(seed)
-    groups = np.where(np.arange(n) % 4 == 0, 166, 221).astype(np.int16)
-    cell = np.repeat(rng.uniform(3.8, 4.2, (n, 1)), 6, axis=1)
-    cell[groups == 166, 2] = 17.0
-    letters = np.where((groups == 166)[:, None], [0, 1, 2], [0, 1, 2]).astype(np.int8)
-    coords = rng.uniform(0.2, 0.3, (n, 3, 3))
-    return Templates(groups, constrain_cell(groups, cell), letters, coords).projected()
 
 
 def test_jensen_shannon_by_hand():
