@@ -3,7 +3,7 @@
 import numpy as np
 
 from .crystal import Templates
-from .encoding import cell_from_terms, cell_terms
+from .encoding.lattice import cell_from_terms, cell_terms
 from .quality import crystal_systems
 from .spacegroups import FREE
 

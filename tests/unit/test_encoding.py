@@ -11,16 +11,9 @@ from ase.data import atomic_numbers
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cgwgan_core.crystal import Templates, asymmetric_unit
-from cgwgan_core.encoding import (
-    N_CLASSES,
-    NO_SITE,
-    REACH,
-    Categorical,
-    Encoded,
-    cell_from_terms,
-    cell_terms,
-    choose,
-)
+from cgwgan_core.encoding import Categorical, Encoded
+from cgwgan_core.encoding.categorical import N_CLASSES, NO_SITE, REACH, choose
+from cgwgan_core.encoding.lattice import cell_from_terms, cell_terms
 from cgwgan_core.errors import InputError
 from cgwgan_core.spacegroups import CELL_FREE, FREE, MULTIPLICITY, REPRESENTATIVE, cell_volume, constrain_cell
 

@@ -1,21 +1,13 @@
-"""Templates as tensors and back: what the critic sees, and how the generator makes the same.
+"""The default representation: choices as choices, coordinates without a seam, nothing of what symmetry fixes.
 
-A template becomes a pair (:class:`Encoded`): one vector for the crystal as a whole (the *global site encoder*:
-space group and lattice) and one vector per site of the asymmetric unit (the *local site encoder*: Wyckoff
-letter and free coordinates). Real and generated templates take exactly the same form.
-
-An encoder is a class with the methods of :class:`Encoder`, entered in :data:`ENCODERS` under the name that the
-configuration uses. It brings its own output layer for the generator (:meth:`Encoder.head`), because only the
-representation knows which of its parts are choices, which are continuous, and what symmetry forbids.
-
-:class:`Categorical` is the default. Nothing it can generate violates its space group: letters are drawn among
-those the drawn group offers, a position without free parameters is occupied once, dependent coordinates and
-cell parameters are not generated but follow.
+Nothing that :class:`Categorical` can generate violates its space group: letters are drawn among those the drawn group
+offers, a position without free parameters is occupied once, dependent coordinates and cell parameters are not
+generated but follow.
 """
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .crystal import Templates
-from .errors import InputError
-from .spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, REPRESENTATIVE, constrain_cell
+from ..crystal import Templates
+from ..errors import InputError
+from ..spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, REPRESENTATIVE
+from .lattice import CELL_TERMS, cell_from_terms, cell_terms
+from .protocol import Encoded, Head
 
 NO_SITE = N_LETTERS
 """Class of an empty slot, after the 27 letters."""
@@ -40,137 +34,6 @@ LEAST = 1000
 """Fewest draws of a cell term that a calibration is made from."""
 PAIR = 16
 """Length of the learned vector of a Wyckoff position (group and letter)."""
-
-
-class Encoded(NamedTuple):
-    """Templates as the networks see them, float32."""
-
-    whole: Tensor
-    """The crystal as a whole, (B, G)."""
-    sites: Tensor
-    """The sites of the asymmetric unit, (B, K, S)."""
-
-
-class Encoder(Protocol):
-    """What a representation of templates provides."""
-
-    groups: NDArray[np.int64]
-    """Space groups that can be represented, ascending."""
-    n_whole: int
-    """G, length of the vector of the whole crystal."""
-    n_slots: int
-    """K, the most sites a template has."""
-    n_site: int
-    """S, length of the vector of one site."""
-
-    @classmethod
-    def fit(cls, templates: Templates, weights: NDArray[np.float64] | None = None) -> "Encoder":
-        """Learn what there is to represent (groups, numbers of sites, ranges) from the training data.
-
-        :param weights: how often each template will be drawn in training, relative to the others, (N,).
-        """
-
-    def covers(self, templates: Templates) -> NDArray[np.bool_]:
-        """Which templates can be encoded without loss, (N,)."""
-
-    def encode(self, templates: Templates) -> Encoded:
-        """Templates as tensors; those that are not covered raise :class:`ValueError`."""
-
-    def decode(self, encoded: Encoded) -> Templates:
-        """The inverse of :meth:`encode`; also takes whatever the head generates."""
-
-    def head(self, width: int) -> "Head":
-        """A new output layer for a generator whose last hidden layer has ``width`` units."""
-
-    def state(self) -> dict[str, Any]:
-        """All that :meth:`from_state` needs, as plain lists and numbers."""
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "Encoder":
-        """The encoder again, from a checkpoint."""
-
-
-class Head(nn.Module):
-    """Output layer of a generator."""
-
-    n_noise: int
-    """How many uniform random numbers one template's choices take."""
-
-    def forward(
-        self,
-        hidden: Tensor,
-        noise: Tensor,
-        temperature: float = 1.0,
-        like: Encoded | None = None,
-        groups: Tensor | None = None,
-    ) -> Encoded:
-        """Generate templates.
-
-        :param hidden: last hidden layer, (B, width).
-        :param noise: uniform in (0, 1), (B, n_noise).
-        :param temperature: of the choices; 1 as trained, above 1 bolder, towards 0 always the likeliest.
-        :param like: templates whose space groups to take instead of drawing them.
-        :param groups: space group numbers to draw from, in the proportions they have among themselves;
-            ``None`` is all.
-        """
-        raise NotImplementedError
-
-    def calibrate(self, drawn: Encoded) -> None:
-        """Set the marginal distributions of continuous outputs to those of the data, for sampling.
-
-        :param drawn: many templates of this head in training mode, in which there is no calibration.
-        """
-
-    def likelihood(self, real: Encoded) -> Tensor:
-        """Mean logarithm of the probability that the sites' choices of real templates have, a scalar."""
-        raise NotImplementedError
-
-
-# ------------------------------------------------------------------------------------------- the lattice
-
-# A lattice of any system is described by the same six numbers. Unlike a, b, c they separate size from shape;
-# unlike alpha, beta, gamma any three angles alpha*, beta, gamma between 0 and 180° enclose a volume
-# (International Tables B, 1.1: cos alpha* = (cos beta cos gamma - cos alpha) / (sin beta sin gamma)).
-CELL_TERMS = ("log volume per atom", "log b/a", "log c/a", "alpha*", "beta", "gamma")
-
-
-def cell_terms(cell: NDArray[np.float64], n_atoms: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The six numbers of :data:`CELL_TERMS`, (N, 6); volume in Å³, angles in degrees.
-
-    :param cell: a, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell, (N, 6).
-    :param n_atoms: atoms in the conventional cell, (N,).
-    """
-    a, b, c = cell[:, :3].T
-    (ca, cb, cg), (_, sb, sg) = np.cos(np.radians(cell[:, 3:])).T, np.sin(np.radians(cell[:, 3:])).T
-    star = np.arccos(np.clip((cb * cg - ca) / (sb * sg), -1, 1))
-    volume = a * b * c * sb * sg * np.sin(star)
-    terms = [np.log(volume / n_atoms), np.log(b / a), np.log(c / a), np.degrees(star), cell[:, 4], cell[:, 5]]
-    return np.stack(terms, axis=1)
-
-
-def cell_from_terms(
-    spacegroup: NDArray[np.integer], terms: NDArray[np.float64], n_atoms: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """The inverse of :func:`cell_terms`; terms that the crystal system fixes are ignored.
-
-    :param spacegroup: numbers, (N,).
-    :param terms: as :func:`cell_terms` gives them, (N, 6).
-    :param n_atoms: atoms in the conventional cell, (N,).
-    :returns: a, b, c (Å), alpha, beta, gamma (degrees), (N, 6).
-    """
-    free = CELL_FREE[spacegroup]
-    ratios = np.exp(np.where(free[:, 1:3], terms[:, 1:3], 0.0))
-    star, beta, gamma = np.radians(np.clip(terms[:, 3:], 1, 179)).T
-    alpha = np.arccos(np.cos(beta) * np.cos(gamma) - np.sin(beta) * np.sin(gamma) * np.cos(star))
-    lengths = np.column_stack([np.ones(len(terms)), ratios])
-    shape = constrain_cell(spacegroup, np.column_stack([lengths, np.degrees([alpha, beta, gamma]).T]))
-    # the volume of the shape with a = 1 gives a
-    unit = np.exp(cell_terms(shape, np.ones(len(terms)))[:, 0])
-    shape[:, :3] *= np.cbrt(np.exp(terms[:, 0]) * n_atoms / unit)[:, None]
-    return shape
-
-
-# ------------------------------------------------------------------------------------------- the default
 
 
 class Categorical:
@@ -535,7 +398,3 @@ def choose(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
     soft = torch.softmax(noisy, dim=1)
     hard = functional.one_hot(noisy.argmax(1), logits.shape[1]).to(soft.dtype)
     return hard + (soft - soft.detach())
-
-
-ENCODERS: dict[str, type[Encoder]] = {"categorical": Categorical}
-"""Encoders by the name that ``model.encoder`` gives."""

@@ -1,0 +1,49 @@
+"""The lattice as six numbers that separate size from shape, and back.
+
+A lattice of any system is described by the same six numbers. Unlike a, b, c they separate size from shape;
+unlike alpha, beta, gamma any three angles alpha*, beta, gamma between 0 and 180° enclose a volume
+(International Tables B, 1.1: cos alpha* = (cos beta cos gamma - cos alpha) / (sin beta sin gamma)).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spacegroups import CELL_FREE, constrain_cell
+
+CELL_TERMS = ("log volume per atom", "log b/a", "log c/a", "alpha*", "beta", "gamma")
+
+
+def cell_terms(cell: NDArray[np.float64], n_atoms: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The six numbers of :data:`CELL_TERMS`, (N, 6); volume in Å³, angles in degrees.
+
+    :param cell: a, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell, (N, 6).
+    :param n_atoms: atoms in the conventional cell, (N,).
+    """
+    a, b, c = cell[:, :3].T
+    (ca, cb, cg), (_, sb, sg) = np.cos(np.radians(cell[:, 3:])).T, np.sin(np.radians(cell[:, 3:])).T
+    star = np.arccos(np.clip((cb * cg - ca) / (sb * sg), -1, 1))
+    volume = a * b * c * sb * sg * np.sin(star)
+    terms = [np.log(volume / n_atoms), np.log(b / a), np.log(c / a), np.degrees(star), cell[:, 4], cell[:, 5]]
+    return np.stack(terms, axis=1)
+
+
+def cell_from_terms(
+    spacegroup: NDArray[np.integer], terms: NDArray[np.float64], n_atoms: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """The inverse of :func:`cell_terms`; terms that the crystal system fixes are ignored.
+
+    :param spacegroup: numbers, (N,).
+    :param terms: as :func:`cell_terms` gives them, (N, 6).
+    :param n_atoms: atoms in the conventional cell, (N,).
+    :returns: a, b, c (Å), alpha, beta, gamma (degrees), (N, 6).
+    """
+    free = CELL_FREE[spacegroup]
+    ratios = np.exp(np.where(free[:, 1:3], terms[:, 1:3], 0.0))
+    star, beta, gamma = np.radians(np.clip(terms[:, 3:], 1, 179)).T
+    alpha = np.arccos(np.cos(beta) * np.cos(gamma) - np.sin(beta) * np.sin(gamma) * np.cos(star))
+    lengths = np.column_stack([np.ones(len(terms)), ratios])
+    shape = constrain_cell(spacegroup, np.column_stack([lengths, np.degrees([alpha, beta, gamma]).T]))
+    # the volume of the shape with a = 1 gives a
+    unit = np.exp(cell_terms(shape, np.ones(len(terms)))[:, 0])
+    shape[:, :3] *= np.cbrt(np.exp(terms[:, 0]) * n_atoms / unit)[:, None]
+    return shape
