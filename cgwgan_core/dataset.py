@@ -15,7 +15,7 @@ from ase.data import chemical_symbols
 from . import tables
 from .crystal import SymmetryError, Templates, asymmetric_unit
 from .errors import InputError
-from .fingerprint import coarse_keys, fingerprints
+from .fingerprint import canonical, coarse_keys, fingerprints
 from .jobs import seed
 
 Rows = list[dict[str, Any]]
@@ -64,28 +64,30 @@ def asymmetric_units(structures: Path, symprec: float, threads: int = 1) -> Iter
 
 
 def _asu_batch(batch: pa.Table, symprec: float) -> tuple[Rows, Rows]:
-    rows, rejected = [], []
+    records, units, rejected = [], [], []
     for record in batch.to_pylist():
+        lattice, coords = np.reshape(record["lattice"], (3, 3)), np.reshape(record["frac_coords"], (-1, 3))
         try:
-            unit = asymmetric_unit(
-                np.array(record["lattice"]).reshape(3, 3),
-                np.array(record["frac_coords"]).reshape(-1, 3),
-                record["numbers"],
-                symprec,
-            )
+            units.append(asymmetric_unit(lattice, coords, record["numbers"], symprec))
         except SymmetryError as error:
             rejected.append({"record": record["material_id"], "stage": "asu", "reason": str(error)})
-            continue
-        geometry = {name: column[0] for name, column in unit.template.to_columns().items()}
-        rows.append(
-            {
-                "material_id": record["material_id"],
-                "formula": record["formula"],
-                **geometry,
-                "elements": [chemical_symbols[z] for z in unit.numbers],
-                "symprec": symprec,
-            }
-        )
+        else:
+            records.append(record)
+    if not units:
+        return [], rejected
+    numbers = [unit.numbers for unit in units]
+    sites, order = canonical(Templates.concat([unit.template for unit in units]), numbers, mirror=False)
+    columns = sites.to_columns()
+    rows = [
+        {
+            "material_id": record["material_id"],
+            "formula": record["formula"],
+            **{name: column[i] for name, column in columns.items()},
+            "elements": [chemical_symbols[numbers[i][s]] for s in order[i, : len(numbers[i])]],
+            "symprec": symprec,
+        }
+        for i, record in enumerate(records)
+    ]
     return rows, rejected
 
 

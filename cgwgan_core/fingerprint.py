@@ -14,6 +14,7 @@ bin: :mod:`cgwgan_core.matching` compares them.
 Volume, and which element would sit where, have no part in either.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import permutations, product
@@ -47,9 +48,11 @@ class Normaliser:
     """What each Wyckoff letter becomes, (Q, letter); -1 where the group has no such letter."""
     polar: NDArray[np.bool_]
     """Axes along which the origin is arbitrary, (3,)."""
-    maps: list[list[Floats]]
-    """For each change and letter: all maps (p, 3, 4) from the representative onto the representative of the new
-    letter. There are several where a position's first coordinate triplet holds more than one atom of the orbit."""
+    maps: Floats
+    """From the representative of each letter onto that of the letter it becomes, (Q, letter, P, 3, 4). There are
+    several maps where a position's first triplet holds more than one atom of the orbit; fewer than P are repeated."""
+    n_maps: NDArray[np.int64]
+    """How many of the P maps differ, (Q, letter)."""
 
 
 @cache
@@ -70,13 +73,17 @@ def normaliser(number: int, other_cells: bool = False) -> Normaliser:
     ]
     n = len(changes)
     letters = np.full((n, sg.N_LETTERS), -1, dtype=np.int8)
-    maps: list[list[Floats]] = [[np.zeros((0, 3, 4))] * sg.N_LETTERS for _ in range(n)]
+    offered = np.flatnonzero(sg.MULTIPLICITY[number])
     every = np.concatenate([np.concatenate([rotations, (shifts + c)[:, :, None]], axis=2) for c in centring])
-    for q, (linear, shift) in enumerate(changes):
-        for letter in np.flatnonzero(sg.MULTIPLICITY[number]):
-            new, found = _landing(number, letter, linear, shift, every)
-            letters[q, letter], maps[q][letter] = new, found
-    return Normaliser(np.array([c[0] for c in changes]), np.array([c[1] for c in changes]), letters, polar, maps)
+    found = [[_landing(number, letter, linear, shift, every) for letter in offered] for linear, shift in changes]
+    maps = np.zeros((n, sg.N_LETTERS, max(len(m) for row in found for _, m in row), 3, 4))
+    n_maps = np.zeros((n, sg.N_LETTERS), dtype=np.int64)
+    for q, row in enumerate(found):
+        for letter, (new, several) in zip(offered, row, strict=True):
+            letters[q, letter], maps[q, letter] = new, np.resize(several, maps.shape[2:])
+            n_maps[q, letter] = len(several)
+    linear, shift = (np.array([c[i] for c in changes]) for i in (0, 1))
+    return Normaliser(linear, shift, letters, polar, maps, n_maps)
 
 
 def _axes(number: int, other_cells: bool) -> list[Floats]:
@@ -174,11 +181,21 @@ def _coarse_key(number: int, letters: tuple[int, ...]) -> str:
 
 
 @lru_cache(maxsize=65536)
-def smallest_letters(number: int, letters: tuple[int, ...]) -> tuple[NDArray[np.int64], tuple[int, ...]]:
-    """The changes of ``normaliser(number, other_cells=True)`` that make letters smallest, and these, sorted."""
-    images = np.sort(normaliser(number, other_cells=True).letters[:, list(letters)], axis=1)
+def smallest_letters(
+    number: int, letters: tuple[int, ...], mirror: bool = True
+) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """The changes of ``normaliser(number, other_cells=True)`` that make letters smallest, and these, sorted.
+
+    :param mirror: also changes that turn a chiral crystal into its mirror image.
+    """
+    changes = normaliser(number, other_cells=True)
+    keep = np.arange(len(changes.linear))
+    # where the group itself holds mirror images, every change stands for one of either hand
+    if not mirror and (np.linalg.det(sg.operations(number)[:, :, :3]) > 0).all():
+        keep = np.flatnonzero(np.linalg.det(changes.linear) > 0)
+    images = np.sort(changes.letters[keep][:, list(letters)], axis=1)
     best = images[np.lexsort(images.T[::-1])[0]]
-    return np.flatnonzero((images == best).all(axis=1)), tuple(int(i) for i in best)
+    return keep[(images == best).all(axis=1)], tuple(int(i) for i in best)
 
 
 def fingerprints(templates: Templates) -> list[str]:
@@ -186,38 +203,55 @@ def fingerprints(templates: Templates) -> list[str]:
     out = [""] * len(templates)
     vectors = sg.cell_vectors(templates.cell)
     for number, letters, index in kinds(templates):
-        changes = normaliser(number)
-        images = changes.letters[:, letters]
-        ordered = np.sort(images, axis=1)
-        smallest = ordered[np.lexsort(ordered.T[::-1])[0]]
-        coords = templates.coords[index][:, : len(letters)]
-        best: NDArray[np.int64] | None = None
-        for q in np.flatnonzero((ordered == smallest).all(axis=1)):
-            shape = _shape(vectors[index], changes.linear[q])
-            moved = [
-                np.einsum("pij,nj->npi", changes.maps[q][letter][:, :, :3], coords[:, s])
-                + changes.maps[q][letter][:, :, 3]
-                for s, letter in enumerate(letters)
-            ]
-            for sites in _canonical_sites(moved, images[q], changes.polar):
-                description = np.concatenate([shape, sites], axis=1)
-                best = description if best is None else _smaller(best, description)
-        assert best is not None  # the identity is always among the changes
         key = _coarse_key(number, tuple(letters))
-        for i, row in zip(index, best.tolist(), strict=True):
-            out[i] = f"{key};{','.join(str(v) for v in row[:5])};{','.join(str(v) for v in row[5:])}"
+        changes = normaliser(number, other_cells=True)
+        usable = smallest_letters(number, tuple(letters))[0]
+        cells = _cells(changes, usable, vectors[index])
+        for members, q in _alike(_ticks(cells)[..., :1], usable):
+            coords = templates.coords[index[members], : len(letters)]
+            best: NDArray[np.int64] | None = None
+            for change in q:
+                shape = _shape(cells[members, np.flatnonzero(usable == change)[0]])
+                maps = changes.maps[change]
+                moved = [
+                    np.einsum("pij,nj->npi", maps[letter, :, :, :3], coords[:, s]) + maps[letter, :, :, 3]
+                    for s, letter in enumerate(letters)
+                ]
+                for sites in _canonical_sites(moved, changes.letters[change, letters], changes.polar):
+                    description = np.concatenate([shape, sites], axis=1)
+                    best = description if best is None else _smaller(best, description)
+            assert best is not None  # the identity is always among the changes
+            for i, row in zip(index[members], best.tolist(), strict=True):
+                out[i] = f"{key};{','.join(str(v) for v in row[:5])};{','.join(str(v) for v in row[5:])}"
     return out
 
 
-def _shape(vectors: Floats, linear: Floats) -> NDArray[np.int64]:
-    """Bins of log(b/a), log(c/a) and the angles after a change of axes, (n, 5)."""
-    changed = np.linalg.inv(linear).T @ vectors
-    lengths = np.linalg.norm(changed, axis=2)
-    unit = changed / lengths[:, :, None]
-    cosines = np.stack([(unit[:, i] * unit[:, j]).sum(1) for i, j in ((1, 2), (0, 2), (0, 1))], axis=1)
-    angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    ratios = np.log(lengths[:, 1:] / lengths[:, :1])
-    return np.concatenate([np.round(ratios / RATIO_BIN), np.round(angles / ANGLE_BIN)], axis=1).astype(np.int64)
+def _cells(changes: Normaliser, q: NDArray[np.int64], vectors: Floats) -> Floats:
+    """Cell parameters of some lattices after some changes, (n, Q, 6)."""
+    return cell_parameters(np.linalg.inv(changes.linear[q]).transpose(0, 2, 1) @ vectors[:, None])
+
+
+def _ticks(cells: Floats) -> NDArray[np.int64]:
+    """Size, lengths and angles of cells as whole numbers that compare, (n, Q, 7); size counts before all else."""
+    size = (cells[..., :3] ** 2).sum(axis=-1, keepdims=True)
+    scales = np.array([100] + [1000] * 3 + [100] * 3)
+    return np.round(np.concatenate([size, cells], axis=-1) * scales).astype(np.int64)
+
+
+def _alike(
+    ticks: NDArray[np.int64], usable: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows of (n, Q, c) that have their smallest entries under the same of the Q changes, and these changes."""
+    smallest = (ticks == _first(ticks)[:, None]).all(axis=-1)
+    patterns, group = np.unique(smallest, axis=0, return_inverse=True)
+    for g, pattern in enumerate(patterns):
+        yield np.flatnonzero(group == g), usable[pattern]
+
+
+def _shape(cells: Floats) -> NDArray[np.int64]:
+    """Bins of log(b/a), log(c/a) and the angles, (n, 5), of cell parameters, (n, 6)."""
+    ratios = np.log(cells[:, 1:3] / cells[:, :1])
+    return np.concatenate([np.round(ratios / RATIO_BIN), np.round(cells[:, 3:] / ANGLE_BIN)], axis=1).astype(np.int64)
 
 
 def _canonical_sites(
@@ -243,6 +277,128 @@ def _canonical_sites(
             sites = [code(x - origin, int(letter)) for x, letter in zip(moved, letters, strict=True)]
             out.append(np.sort(np.stack(sites, axis=1), axis=1))
     return out
+
+
+def canonical(
+    templates: Templates, numbers: Sequence[Sequence[int]] | None = None, mirror: bool = True
+) -> tuple[Templates, NDArray[np.int64]]:
+    """Every template in that description, of all that its group's normaliser allows, which comes first.
+
+    The first has the smallest letters, then the shortest cell, a, b, c, alpha, beta, gamma, then the smallest
+    coordinates, and at last elements. So structures that are equal have equal descriptions, whatever the cell, the
+    origin and the order of atoms they came in. Along polar axes the origin lies on an atom of the rarest kind. Values
+    are compared rounded (0.001 Å, 0.01°, 0.0001 of an axis): within that, structures that are almost equal may fall on
+    either side.
+
+    :param numbers: atomic number of each site; without them sites have no species.
+    :param mirror: whether a chiral crystal may be described by its mirror image.
+    :returns: the templates, exactly on their positions, and which of the sites each site was before, (N, K).
+    """
+    out = Templates(templates.spacegroup, templates.cell.copy(), templates.letters.copy(), templates.coords.copy())
+    order = np.repeat(np.arange(templates.letters.shape[1])[None], len(templates), axis=0)
+    vectors = sg.cell_vectors(templates.cell)
+    species = np.zeros(templates.letters.shape, dtype=np.int64)
+    for row, z in zip(species, numbers or [], strict=False):
+        row[: len(z)] = z
+    for number, letters, index in kinds(templates):
+        changes = normaliser(number, other_cells=True)
+        usable = smallest_letters(number, tuple(letters), mirror)[0]
+        cells = _cells(changes, usable, vectors[index])
+        for members, q in _alike(_ticks(cells), usable):
+            k = len(letters)
+            # bound the memory of one step
+            step = max(1, 2_000_000 // (len(q) * k * changes.maps.shape[2] * 3))
+            for part in (members[i : i + step] for i in range(0, len(members), step)):
+                rows = index[part]
+                sites, coords = _first_sites(changes, q, letters, templates.coords[rows, :k], species[rows, :k])
+                order[rows, :k] = sites
+                out.coords[rows, :k] = coords
+                out.letters[rows, :k] = np.sort(changes.letters[q[0], letters])
+                out.cell[rows] = cells[part, np.flatnonzero(usable == q[0])[0]]
+    maps = sg.REPRESENTATIVE[out.spacegroup[:, None], out.letters]
+    exact = np.einsum("nkij,nkj->nki", maps[..., :3], out.coords) + maps[..., 3]
+    exact = np.where(out.letters[..., None] >= 0, np.mod(exact, 1.0), 0.0)
+    return Templates(out.spacegroup, sg.constrain_cell(out.spacegroup, out.cell), out.letters, exact), order
+
+
+_STEPS = 10_000  # coordinates are compared in steps of one in so many
+
+
+def _first_sites(
+    changes: Normaliser, q: NDArray[np.int64], letters: Sequence[int], coords: Floats, species: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Of some changes the one that makes the sites of templates of one kind smallest.
+
+    :param coords: (n, k, 3), and ``species``, (n, k).
+    :returns: which site each was before, (n, k), and coordinates, (n, k, 3).
+    """
+    maps = changes.maps[q][:, letters]
+    moved = np.einsum("qkpij,nkj->nqkpi", maps[..., :3], coords) + maps[..., 3]
+    images = changes.letters[q][:, letters].astype(np.int64)
+    each = np.arange(len(coords))
+    best: NDArray[np.int64] | None = None
+    for shift, valid in _polar_origins(moved, images, species, changes.polar):
+        shifted = moved - shift[:, :, None, None]
+        ticks = np.round(shifted * _STEPS).astype(np.int64) % _STEPS
+        code = (ticks[..., 0] * _STEPS + ticks[..., 1]) * _STEPS + ticks[..., 2]
+        p = code.argmin(axis=-1)
+        code = np.take_along_axis(code, p[..., None], axis=-1)[..., 0] + images * _STEPS**3
+        code[~valid] = np.iinfo(np.int64).max
+        sites = np.lexsort((np.broadcast_to(species[:, None], code.shape), code), axis=-1)
+        description = np.concatenate(
+            [np.take_along_axis(code, sites, -1), np.take_along_axis(species[:, None] + 0 * code, sites, -1)], axis=-1
+        )
+        smallest = _first(description)
+        choice = (description == smallest[:, None]).all(axis=-1).argmax(axis=1)
+        sites = sites[each, choice]
+        found = np.take_along_axis(shifted[each, choice], p[each, choice][..., None, None], axis=2)[:, :, 0]
+        found = np.take_along_axis(found, sites[..., None], axis=1)
+        if best is None:
+            best, best_sites, best_coords = smallest, sites, found
+            continue
+        better = (_smaller(smallest, best) != best).any(axis=1)
+        best = np.where(better[:, None], smallest, best)
+        best_sites = np.where(better[:, None], sites, best_sites)
+        best_coords = np.where(better[:, None, None], found, best_coords)
+    assert best is not None  # the rarest kind has an atom
+    return best_sites, best_coords
+
+
+def _polar_origins(
+    moved: Floats, images: NDArray[np.int8], species: NDArray[np.int64], polar: NDArray[np.bool_]
+) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
+    """Shifts (n, Q, 3) that put an atom of the rarest kind at the origin of the polar axes, and where they may."""
+    n, q = moved.shape[:2]
+    if not polar.any():
+        yield np.zeros((n, q, 3)), np.ones((n, q), dtype=bool)
+        return
+    kind = images * 1000 + species[:, None]
+    several = (kind[..., None] == kind[..., None, :]).sum(axis=-1)
+    rarest = several * 100_000 + kind
+    rarest = rarest == rarest.min(axis=-1, keepdims=True)
+    for site in range(moved.shape[2]):
+        if not rarest[:, :, site].any():
+            continue
+        for p in range(moved.shape[3]):
+            yield np.where(polar, moved[:, :, site, p], 0.0), rarest[:, :, site]
+
+
+def _first(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lexicographically smallest row of each table, (n, r, c) to (n, c)."""
+    out = np.empty((len(rows), rows.shape[2]), dtype=np.int64)
+    left = np.ones(rows.shape[:2], dtype=bool)
+    for c in range(rows.shape[2]):
+        out[:, c] = np.where(left, rows[..., c], np.iinfo(np.int64).max).min(axis=1)
+        left &= rows[..., c] == out[:, c, None]
+    return out
+
+
+def cell_parameters(vectors: Floats) -> Floats:
+    """Lengths and angles (degrees), (..., 6), of lattice vectors as rows, (..., 3, 3)."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    unit = vectors / lengths[..., None]
+    cosines = (unit[..., [1, 0, 0], :] * unit[..., [2, 2, 1], :]).sum(axis=-1)
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))], axis=-1)
 
 
 def _smaller(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,23 +5,22 @@ doi:10.1016/j.commatsci.2012.10.028): both crystals are scaled to one volume, on
 the largest distance between an atom and its partner is compared with the free length per atom, the cube root of
 volume over atoms. Which element would sit where has no part in it. Templates of one coarse key are laid on one
 another by the changes of description of their space group, its normaliser: a few dozen trials take the place of a
-search over lattices, origins and species, and one atom stands for its whole orbit.
+search over lattices, origins and species, and one atom stands for its whole orbit. The trials are compiled (numba),
+and each ends at the first thing that does not fit.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, permutations, product
-from math import factorial, prod
+from itertools import combinations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from . import spacegroups as sg
-from .crystal import Templates, kinds, reduce_cells
-from .fingerprint import fingerprints, normaliser, smallest_letters
-from .spacegroups import Floats
+from .crystal import Templates, reduce_cells
+from .fingerprint import canonical, cell_parameters, normaliser
+from .spacegroups import Floats, Integers
 
 Key = tuple[int, tuple[int, ...]]
 """Space group and sorted letters, those of the coarse key."""
@@ -29,17 +28,23 @@ Key = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How far apart two descriptions of one template may be; the defaults are those of ``StructureMatcher``."""
+    """How far apart two descriptions of one template may be.
 
-    length: float = 0.2
+    Half or a third of ``StructureMatcher``'s defaults (0.2, 5°, 0.3), which take for one crystal what differs by 0.7 Å
+    in an oxide, such as a tilted perovskite and the cubic one.
+    """
+
+    length: float = 0.1
     """Longer over shorter of two corresponding lattice vectors, less one."""
-    angle: float = 5.0
+    angle: float = 3.0
     """Difference of two corresponding lattice angles, degrees."""
-    site: float = 0.3
+    site: float = 0.1
     """Largest distance of two corresponding atoms over the free length per atom."""
 
-
-_PART = 4096
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise ValueError(f"tolerance {name} must be above 0, not {value}")
 
 
 class Distinct:
@@ -48,94 +53,55 @@ class Distinct:
     def __init__(self, tolerances: Tolerances = Tolerances()) -> None:
         self.tolerances = tolerances
         self._buckets: dict[Key, Bucket] = {}
-        self._fingerprints: set[str] = set()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(
-        self, templates: Templates, keys: Sequence[str] | None = None, most: int | None = None
-    ) -> NDArray[np.bool_]:
+    def add(self, templates: Templates, most: int | None = None) -> NDArray[np.bool_]:
         """Take a batch, in order, and remember what is new.
 
-        :param keys: their fingerprints, where known: equal ones are equal templates without comparison.
         :param most: how many to remember in all; what is new beyond them is not remembered.
         :returns: whether each repeats one that is remembered, (N,).
         """
-        keys = fingerprints(templates) if keys is None else keys
-        # in parts: against what is remembered many are compared at once, which is faster than one after the other
-        parts = (slice(i, i + _PART) for i in range(0, len(templates), _PART))
-        return np.concatenate(
-            [self._compare(templates[part], keys[part], most) for part in parts] or [np.zeros(0, bool)]
-        )
-
-    def holds(self, templates: Templates, keys: Sequence[str] | None = None) -> NDArray[np.bool_]:
-        """As :meth:`add`, but nothing is remembered; without ``keys`` all are compared."""
-        return self._compare(templates, [""] * len(templates) if keys is None else keys, 0)
-
-    def _compare(self, templates: Templates, keys: Sequence[str], most: int | None) -> NDArray[np.bool_]:
-        kinds_of, coords, vectors = canonical(templates)
-        repeated = np.array([key in self._fingerprints for key in keys], dtype=bool)
-        groups: dict[Key, list[int]] = {}
-        for i in np.flatnonzero(~repeated).tolist():
-            groups.setdefault(kinds_of[i], []).append(i)
-        # with what is known already all of a kind are compared at once,
-        before = {kind: len(bucket) for kind in groups if (bucket := self._buckets.get(kind)) is not None}
-        for kind in before:
-            index = np.array(groups[kind])
-            near = self._buckets[kind].nearest(coords[index, : len(kind[1])], vectors[index])
-            repeated[index] = near <= self.tolerances.site
-        if most == 0:
-            return repeated
-        # and with what is new in this batch one after the other
-        for i in np.flatnonzero(~repeated).tolist():
-            key, kind = keys[i], kinds_of[i]
-            bucket = self._buckets.get(kind)
-            sites, cell = coords[i : i + 1, : len(kind[1])], vectors[i : i + 1]
-            if key in self._fingerprints:
-                repeated[i] = True
-            elif bucket is not None:
-                repeated[i] = bucket.nearest(sites, cell, before.get(kind, 0))[0] <= self.tolerances.site
+        repeated = np.zeros(len(templates), dtype=bool)
+        for i, description in enumerate(descriptions(templates)):
+            bucket = self._buckets.get(description.key)
+            repeated[i] = bucket is not None and bucket.holds(description)
             if repeated[i] or (most is not None and self._count >= most):
                 continue
             if bucket is None:
-                bucket = self._buckets[kind] = Bucket(kind, self.tolerances)
-            bucket.add(sites[0], cell[0])
-            self._fingerprints.add(key)
+                bucket = self._buckets[description.key] = Bucket(description.key, self.tolerances)
+            bucket.add(description)
             self._count += 1
         return repeated
 
-
-def canonical(templates: Templates) -> tuple[list[Key], Floats, Floats]:
-    """Every template with the letters of its coarse key, sites sorted by them.
-
-    :returns: the key of each, coordinates (N, K, 3), and conventional lattice vectors (N, 3, 3) in units of the
-        free length per atom.
-    """
-    vectors = sg.cell_vectors(templates.cell) * np.cbrt(templates.number_density)[:, None, None]
-    coords = templates.coords.copy()
-    found: list[Key] = [(0, ())] * len(templates)
-    for number, letters, index in kinds(templates):
-        usable, smallest = smallest_letters(number, tuple(letters))
-        changes = normaliser(number, other_cells=True)
-        turns = np.linalg.inv(changes.linear[usable]).transpose(0, 2, 1)
-        # of many cells of one lattice the shortest; where there is but one, the first
-        size = (np.abs(turns[:, None] @ vectors[index]) ** 2).sum(axis=(-2, -1))
-        choice = np.argmin(np.round(size, 6), axis=0)
-        for c in np.unique(choice):
-            rows, q = index[choice == c], usable[c]
-            maps = np.array([changes.maps[q][letter][0] for letter in letters])
-            moved = np.einsum("kij,nkj->nki", maps[..., :3], coords[rows, : len(letters)]) + maps[..., 3]
-            order = np.argsort(changes.letters[q, letters], kind="stable")
-            coords[rows, : len(letters)] = moved[:, order]
-            vectors[rows] = turns[c] @ vectors[rows]
-        for i in index:
-            found[i] = number, smallest
-    return found, coords, vectors
+    def holds(self, templates: Templates) -> NDArray[np.bool_]:
+        """As :meth:`add`, but nothing is remembered."""
+        return self.add(templates, most=0)
 
 
-# ------------------------------------------------------------------------------------------------ comparison
+@dataclass(frozen=True)
+class Description:
+    """A template with the letters of its coarse key, as :class:`Bucket` compares it."""
+
+    key: Key
+    coords: Floats
+    """Of the sites, sorted by letter, (k, 3)."""
+    vectors: Floats
+    """Conventional lattice vectors as rows, in units of the free length per atom, (3, 3)."""
+
+
+def descriptions(templates: Templates) -> list[Description]:
+    """Every template as :class:`Bucket` compares it."""
+    sites, _ = canonical(templates)
+    vectors = sg.cell_vectors(sites.cell) * np.cbrt(sites.number_density)[:, None, None]
+    return [
+        Description((int(number), tuple(letters[:k])), coords[:k], cell)
+        for number, letters, k, coords, cell in zip(
+            sites.spacegroup, sites.letters.tolist(), sites.n_sites, sites.coords, vectors, strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -145,41 +111,22 @@ class _Changes:
     vectors: Floats
     """What lattice vectors are multiplied by, (Q, 3, 3)."""
     maps: Floats
-    """From each of k sites to its images, (Q, k, P, 3, 4); fewer than P are filled up by repetition."""
-    letters: NDArray[np.int8]
+    """From each of k sites to its images, (Q, k, P, 3, 4)."""
+    n_maps: NDArray[np.int64]
+    """How many of the P are different, (Q, k)."""
+    letters: NDArray[np.int64]
     """Of the images, (Q, k)."""
-    partners: NDArray[np.int64] | None
-    """All T ways to give every image a site of its letter, (Q, T, k); ``None`` where they are too many."""
 
 
-_MOST_WAYS = 200
-_MOST_GAPS = 500_000  # vectors between images and sites that are in memory at once
-
-
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _changes(key: Key) -> _Changes:
     number, letters = key
-    group = normaliser(number, other_cells=True)
-    keep = np.flatnonzero((np.sort(group.letters[:, list(letters)], axis=1) == letters).all(axis=1))
-    images = group.letters[keep][:, list(letters)]
-    width = max(len(group.maps[q][letter]) for q in keep for letter in letters)
-    maps = [[np.resize(group.maps[q][letter], (width, 3, 4)) for letter in letters] for q in keep]
-    partners = None
-    if prod(factorial(letters.count(letter)) for letter in set(letters)) <= _MOST_WAYS:
-        partners = np.array([_ways(row, letters) for row in images])
-    return _Changes(np.linalg.inv(group.linear[keep]).transpose(0, 2, 1), np.array(maps), images, partners)
-
-
-def _ways(images: NDArray[np.int8], letters: tuple[int, ...]) -> NDArray[np.int64]:
-    """All ways to give every image a site of its letter, (T, k)."""
-    sites = [[i for i, other in enumerate(letters) if other == letter] for letter in sorted(set(letters))]
-    out = []
-    for choice in product(*(permutations(group) for group in sites)):
-        row = np.zeros(len(letters), dtype=np.int64)
-        for letter, group in zip(sorted(set(letters)), choice, strict=True):
-            row[images == letter] = group
-        out.append(row)
-    return np.array(out)
+    group, sites = normaliser(number, other_cells=True), list(letters)
+    q = np.flatnonzero((np.sort(group.letters[:, sites], axis=1) == letters).all(axis=1))
+    turns = np.ascontiguousarray(np.linalg.inv(group.linear[q]).transpose(0, 2, 1))
+    n_maps = group.n_maps[q][:, sites]
+    maps = np.ascontiguousarray(group.maps[q][:, sites, : n_maps.max()])
+    return _Changes(turns, maps, n_maps, group.letters[q][:, sites].astype(np.int64))
 
 
 class Bucket:
@@ -188,113 +135,60 @@ class Bucket:
     def __init__(self, key: Key, tolerances: Tolerances) -> None:
         self.key, self.tolerances = key, tolerances
         number, letters = key
-        self._polar = normaliser(number).polar
         self._primitive = sg.primitive_basis(number)
+        self._letters = np.array(letters, dtype=np.int64)
         weights = sg.MULTIPLICITY[number, list(letters)].astype(float)
         self._weights = weights / weights.sum()
         self._atoms = weights.sum() / len(sg.centring(number))
-        self._rarest = int(np.argmin(weights))
+        self._polar = normaliser(number).polar
         # arrays with room to spare: doubled when full
         self._count = 0
         self._coords = np.zeros((2, len(letters), 3))
         self._bases = np.zeros((2, 3, 3))
-        self._parameters = np.zeros((2, 6))
-
-    def add(self, coords: Floats, vectors: Floats) -> None:
-        """One more template, as :func:`canonical` gives it: coordinates (k, 3) and vectors (3, 3)."""
-        if self._count == len(self._coords):
-            self._coords, self._bases, self._parameters = (
-                np.concatenate([x, np.zeros_like(x)]) for x in (self._coords, self._bases, self._parameters)
-            )
-        basis = shortest_basis((self._primitive @ vectors)[None])[0] @ self._primitive
-        self._coords[self._count] = coords
-        self._bases[self._count] = basis
-        self._parameters[self._count] = _parameters(basis @ vectors)
-        self._count += 1
+        self._cells = np.zeros((2, 6))
 
     def __len__(self) -> int:
         return self._count
 
-    def nearest(self, coords: Floats, vectors: Floats, start: int = 0) -> Floats:
-        """From each of a batch to the nearest template of the bucket: the largest distance of two corresponding
-        atoms over the free length, (n,); infinite where no lattice fits within the tolerances.
+    def add(self, description: Description) -> None:
+        """One more template."""
+        if self._count == len(self._coords):
+            self._coords, self._bases, self._cells = (
+                np.concatenate([x, np.zeros_like(x)]) for x in (self._coords, self._bases, self._cells)
+            )
+        basis = shortest_basis((self._primitive @ description.vectors)[None])[0] @ self._primitive
+        self._coords[self._count] = description.coords
+        self._bases[self._count] = basis
+        self._cells[self._count] = cell_parameters(basis @ description.vectors)
+        self._count += 1
 
-        :param coords: as :func:`canonical` gives them, (n, k, 3), and ``vectors``, (n, 3, 3).
-        :param start: leave out so many of the bucket, the first.
-        """
+    def holds(self, description: Description) -> bool:
+        """Whether a template is the same as one of the bucket."""
+        return self._search(description, exact=False) <= self.tolerances.site
+
+    def distance(self, description: Description) -> float:
+        """To the nearest template of the bucket: the largest distance of two corresponding atoms over the free length
+        per atom; infinite where no lattice, or nothing within the tolerance of sites, fits."""
+        return self._search(description, exact=True)
+
+    def _search(self, description: Description, exact: bool) -> float:
         changes = _changes(self.key)
-        out = np.full(len(coords), np.inf)
-        share = max(1, _MOST_GAPS // changes.maps[..., 0, 0].size // 3)
-        for some in (slice(i, i + share) for i in range(0, len(coords), share)):
-            turned = changes.vectors @ vectors[some, None]
-            images = np.einsum("qkpij,nkj->nqkpi", changes.maps[..., :3], coords[some]) + changes.maps[..., 3]
-            step = max(1, _MOST_GAPS // 10 // turned[..., 0, 0].size)
-            for first in range(start, self._count, step):
-                part = slice(first, min(first + step, self._count))
-                found = self._nearest(turned, images, part)
-                out[some] = np.minimum(out[some], found)
-        return out
-
-    def _nearest(self, turned: Floats, images: Floats, part: slice) -> Floats:
-        """As :meth:`nearest`, of lattice vectors (n, Q, 3, 3) and images of sites (n, Q, k, P, 3) to a part."""
-        out = np.full(len(turned), np.inf)
-        own = _parameters(self._bases[part, None] @ turned[:, None])
-        other = self._parameters[part, None]
-        ratio = own[..., :3] / other[..., :3]
-        limit = 1 + self.tolerances.length
-        near = ((ratio < limit) & (ratio > 1 / limit)).all(axis=-1)
-        near &= (np.abs(own[..., 3:] - other[..., 3:]) <= self.tolerances.angle).all(axis=-1)
-        n, rows, q = np.nonzero(near)
-        means = (own[n, rows, q] + self._parameters[part.start + rows]) / 2
-        size = max(1, _MOST_GAPS // (images.shape[2] ** 2 * images.shape[3]))
-        for some in (slice(i, i + size) for i in range(0, len(n), size)):
-            found = self._displacements(images[n[some], q[some]], part.start + rows[some], q[some], means[some])
-            np.minimum.at(out, n[some], found)
-        return out
-
-    def _displacements(self, images: Floats, rows: NDArray[np.int64], q: NDArray[np.int64], means: Floats) -> Floats:
-        """For images of a template under a change and a template of the bucket: largest distance of partners, (n,)."""
-        cells = sg.cell_vectors(means)
-        cells *= np.cbrt(self._atoms / np.abs(np.linalg.det(cells)))[:, None, None]
-        reduce = np.linalg.inv(self._bases[rows])
-        sites, letters = self._coords[rows], _changes(self.key).letters[q]
-        if not self._polar.any():
-            return self._largest_gap(images, sites, q, reduce, cells)
-        # along polar axes the origin is arbitrary: one of the rarest atoms is laid on each site it may fall on
-        best = np.full(len(rows), np.inf)
-        for site, p in product(range(sites.shape[1]), range(images.shape[2])):
-            on = np.flatnonzero(letters[:, self._rarest] == self.key[1][site])
-            if not len(on):
-                continue
-            shift = np.where(self._polar, sites[on, site] - images[on, self._rarest, p], 0.0)
-            moved = images[on] + shift[:, None, None]
-            best[on] = np.minimum(best[on], self._largest_gap(moved, sites[on], q[on], reduce[on], cells[on]))
-        return best
-
-    def _largest_gap(
-        self, images: Floats, sites: Floats, q: NDArray[np.int64], reduce: Floats, cells: Floats
-    ) -> Floats:
-        """The smallest, over the ways to give images sites, of the largest distance between the two, (n,)."""
-        changes = _changes(self.key)
-        gaps = (images[:, :, :, None] - sites[:, None, None]) @ reduce[:, None, None]
-        gaps = (gaps - np.round(gaps)) @ cells[:, None, None]  # (n, k, P, k', 3)
-        squared = (gaps**2).sum(axis=-1)
-        nearest = squared.argmin(axis=2)
-        gaps = np.take_along_axis(gaps, nearest[:, :, None, :, None], axis=2)[:, :, 0]
-        if changes.partners is not None:
-            partners = changes.partners[q]
-        else:
-            forbidden = changes.letters[q][:, :, None] != np.array(self.key[1])
-            cost = np.where(forbidden, 1e6, squared.min(axis=2))
-            partners = np.array([linear_sum_assignment(matrix)[1] for matrix in cost])[:, None]
-        n, k = np.arange(len(q))[:, None, None], np.arange(sites.shape[1])
-        chosen = gaps[n, k, partners]  # (n, T, k, 3)
-        if self._polar.any():
-            # the best origin leaves no mean displacement along the polar axes
-            mean = np.einsum("ntki,k->nti", chosen, self._weights) @ np.linalg.inv(reduce @ cells)
-            mean = np.where(self._polar, mean, 0.0) @ (reduce @ cells)
-            chosen = chosen - mean[:, :, None]
-        return np.sqrt((chosen**2).sum(axis=-1).max(axis=-1).min(axis=-1))
+        limits = self.tolerances
+        return _nearest(
+            changes.vectors @ description.vectors,
+            np.einsum("qkpij,kj->qkpi", changes.maps[..., :3], description.coords) + changes.maps[..., 3],
+            changes.n_maps,
+            changes.letters,
+            self._coords[: self._count],
+            self._bases[: self._count],
+            self._cells[: self._count],
+            self._letters,
+            self._weights,
+            self._polar,
+            self._atoms,
+            np.array([limits.length, limits.angle, limits.site]),
+            exact,
+        )
 
 
 _TRIPLES = np.array(list(combinations(range(7), 3)))
@@ -318,9 +212,228 @@ def shortest_basis(vectors: Floats) -> Floats:
     return np.take_along_axis(seven, _TRIPLES[total.argmin(axis=1)][:, :, None], axis=1)
 
 
-def _parameters(vectors: Floats) -> Floats:
-    """Lengths and angles, (..., 6), of lattice vectors as rows, (..., 3, 3)."""
-    lengths = np.linalg.norm(vectors, axis=-1)
-    unit = vectors / lengths[..., None]
-    cosines = (unit[..., [1, 0, 0], :] * unit[..., [2, 2, 1], :]).sum(axis=-1)
-    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))], axis=-1)
+# ------------------------------------------------------------------------------------------ compiled comparison
+
+
+@njit(cache=True)
+def _nearest(
+    turned: Floats,
+    images: Floats,
+    n_maps: Integers,
+    letters: Integers,
+    coords: Floats,
+    bases: Floats,
+    cells: Floats,
+    own_letters: Integers,
+    weights: Floats,
+    polar: NDArray[np.bool_],
+    atoms: float,
+    limits: Floats,
+    exact: bool,
+) -> float:  # pragma: no cover (compiled)
+    """The distance from a template, under all changes, to the nearest of a bucket; the first that fits if not exact.
+
+    :param turned: lattice vectors of the template under each change, (Q, 3, 3), in free lengths.
+    :param images: of its sites, (Q, k, P, 3), of which ``n_maps``, (Q, k), differ; their ``letters``, (Q, k).
+    :param coords: of the bucket's templates, (m, k, 3), their reduced ``bases``, (m, 3, 3), and ``cells``, (m, 6).
+    :param own_letters: of the bucket's sites, (k,), and their share of the atoms, ``weights``, (k,).
+    :param atoms: in the primitive cell.
+    :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites.
+    """
+    best = np.inf
+    k = coords.shape[1]
+    own = np.empty(6)
+    mean = np.empty((3, 3))
+    gaps = np.empty((k, k, 3))
+    squares = np.empty((k, k))
+    partner = np.empty(k, np.int64)
+    rarest = np.argmin(weights)
+    on_axis = polar.any()
+    for j in range(len(coords)):
+        back = np.linalg.inv(bases[j])
+        for q in range(len(turned)):
+            if not _lattice_fits(bases[j], turned[q], cells[j], limits, own):
+                continue
+            _mean_cell(own, cells[j], atoms, mean)
+            limit = min(limits[2], best)
+            if not on_axis:
+                shift = np.zeros(3)
+                _gaps(images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, gaps, squares)
+                found = _largest(squares, limit, partner, exact)
+                best = min(best, found)
+                if best <= limits[2] and not exact:
+                    return best
+                continue
+            # along polar axes the origin is arbitrary: one of the rarest atoms is laid on each site it may fall on,
+            # and then what is left of a mean displacement is taken away
+            for site in range(k):
+                if letters[q, rarest] != own_letters[site]:
+                    continue
+                for p in range(n_maps[q, rarest]):
+                    shift = np.where(polar, coords[j, site] - images[q, rarest, p], 0.0)
+                    for turn in range(3):
+                        _gaps(
+                            images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, gaps, squares
+                        )
+                        if turn == 2:
+                            best = min(best, _largest(squares, min(limits[2], best), partner, exact))
+                        # at first every atom may be off by the anchor's displacement as well
+                        elif np.isinf(_largest(squares, 2 * limits[2], partner, True)):
+                            break
+                        else:
+                            residual = np.zeros(3)
+                            for i in range(k):
+                                residual += weights[i] * gaps[i, partner[i]]
+                            # Cartesian; only its part along polar axes may be taken away
+                            shift = shift - np.where(polar, residual @ np.linalg.inv(back @ mean), 0.0)
+                    if best <= limits[2] and not exact:
+                        return best
+    return best
+
+
+@njit(cache=True)
+def _lattice_fits(
+    basis: Floats, turned: Floats, cell: Floats, limits: Floats, own: Floats
+) -> bool:  # pragma: no cover (compiled)
+    """Whether lengths and angles of a lattice in a basis are near those of a cell; ``own`` takes them, (6,)."""
+    vectors = basis @ turned
+    for i in range(3):
+        own[i] = np.sqrt(vectors[i, 0] ** 2 + vectors[i, 1] ** 2 + vectors[i, 2] ** 2)
+        ratio = own[i] / cell[i]
+        if ratio > 1 + limits[0] or ratio * (1 + limits[0]) < 1:
+            return False
+    for i in range(3):
+        a, b = (i + 1) % 3, (i + 2) % 3
+        if a > b:
+            a, b = b, a
+        product = 0.0
+        for x in range(3):
+            product += vectors[a, x] * vectors[b, x]
+        cosine = min(1.0, max(-1.0, product / (own[a] * own[b])))
+        own[3 + i] = np.degrees(np.arccos(cosine))
+        if abs(own[3 + i] - cell[3 + i]) > limits[1]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _mean_cell(first: Floats, second: Floats, atoms: float, mean: Floats) -> None:  # pragma: no cover (compiled)
+    """Vectors of the mean of two cells, with the free length per atom as the unit, into ``mean``, (3, 3)."""
+    cell = (first + second) / 2
+    ca, cb, cg = np.cos(np.radians(cell[3])), np.cos(np.radians(cell[4])), np.cos(np.radians(cell[5]))
+    sg = np.sqrt(1 - cg * cg)
+    y = (ca - cb * cg) / sg
+    mean[:] = 0.0
+    mean[0, 0] = cell[0]
+    mean[1, 0], mean[1, 1] = cell[1] * cg, cell[1] * sg
+    mean[2, 0], mean[2, 1], mean[2, 2] = cell[2] * cb, cell[2] * y, cell[2] * np.sqrt(max(1 - cb * cb - y * y, 1e-12))
+    mean *= (atoms / (mean[0, 0] * mean[1, 1] * mean[2, 2])) ** (1 / 3)
+
+
+@njit(cache=True)
+def _gaps(
+    images: Floats,
+    n_maps: Integers,
+    letters: Integers,
+    sites: Floats,
+    own_letters: Integers,
+    shift: Floats,
+    back: Floats,
+    mean: Floats,
+    gaps: Floats,
+    squares: Floats,
+) -> None:  # pragma: no cover (compiled)
+    """From the images of each site to each site of its letter the shortest vector, into ``gaps`` (k, k, 3), and its
+    square, into ``squares`` (k, k); infinite between different letters."""
+    k = len(sites)
+    fractional = np.empty(3)
+    for i in range(k):
+        for j in range(k):
+            squares[i, j] = np.inf
+            if letters[i] != own_letters[j]:
+                continue
+            for p in range(n_maps[i]):
+                d0 = images[i, p, 0] + shift[0] - sites[j, 0]
+                d1 = images[i, p, 1] + shift[1] - sites[j, 1]
+                d2 = images[i, p, 2] + shift[2] - sites[j, 2]
+                for x in range(3):
+                    value = d0 * back[0, x] + d1 * back[1, x] + d2 * back[2, x]
+                    fractional[x] = value - np.round(value)
+                g0 = fractional[0] * mean[0, 0] + fractional[1] * mean[1, 0] + fractional[2] * mean[2, 0]
+                g1 = fractional[1] * mean[1, 1] + fractional[2] * mean[2, 1]
+                g2 = fractional[2] * mean[2, 2]
+                square = g0 * g0 + g1 * g1 + g2 * g2
+                if square < squares[i, j]:
+                    squares[i, j] = square
+                    gaps[i, j, 0], gaps[i, j, 1], gaps[i, j, 2] = g0, g1, g2
+
+
+@njit(cache=True)
+def _largest(squares: Floats, limit: float, partner: Integers, exact: bool) -> float:  # pragma: no cover (compiled)
+    """The smallest, over all ways to give images a site each, of the largest distance; infinite above the limit.
+
+    :param partner: takes the site of each image, (k,).
+    :param exact: otherwise any way within the limit will do.
+    """
+    if not _assign(squares, limit * limit, partner):
+        return np.inf
+    largest = _largest_of(squares, partner)
+    while exact and largest > 0:
+        previous = partner.copy()
+        if not _assign(squares, largest * (1 - 1e-12), partner):
+            partner[:] = previous
+            break
+        largest = _largest_of(squares, partner)
+    return np.sqrt(largest)
+
+
+@njit(cache=True)
+def _largest_of(squares: Floats, partner: Integers) -> float:  # pragma: no cover (compiled)
+    largest = 0.0
+    for i in range(len(partner)):
+        largest = max(largest, squares[i, partner[i]])
+    return largest
+
+
+@njit(cache=True)
+def _assign(squares: Floats, limit: float, partner: Integers) -> bool:  # pragma: no cover (compiled)
+    """Whether every image finds a site of its own within the limit, by augmenting paths; ``partner`` takes them."""
+    k = len(squares)
+    for i in range(k):
+        if squares[i].min() > limit:
+            return False
+    owner = np.full(k, -1)
+    for start in range(k):
+        # breadth first: from an image to its near sites, from each to the image that has it
+        reached_from = np.full(k, -1)
+        queue = np.empty(k + 1, np.int64)
+        queue[0], head, tail, free = start, 0, 1, -1
+        while head < tail and free < 0:
+            image = queue[head]
+            head += 1
+            for site in range(k):
+                if reached_from[site] >= 0 or squares[image, site] > limit:
+                    continue
+                reached_from[site] = image
+                if owner[site] < 0:
+                    free = site
+                    break
+                queue[tail] = owner[site]
+                tail += 1
+        if free < 0:
+            return False
+        site = free
+        while True:
+            image = reached_from[site]
+            before = -1
+            for other in range(k):
+                if owner[other] == image:
+                    before = other
+            owner[site] = image
+            if image == start:
+                break
+            owner[before] = -1
+            site = before
+    for site in range(k):
+        partner[owner[site]] = site
+    return True

@@ -13,7 +13,7 @@ from . import spacegroups as sg
 from . import tables
 from .crystal import Templates, min_distances, with_full_symmetry
 from .fingerprint import coarse_keys, fingerprints
-from .matching import Distinct
+from .matching import Distinct, Tolerances
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,12 @@ class TemplateOptions:
     """Most atoms in the conventional cell."""
     number_density: tuple[float, float] = (0.01, 0.25)
     """Lowest and highest number of atoms per Å³."""
+    tolerance: Tolerances = field(default_factory=Tolerances)
+    """Within which two templates are the same."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.tolerance, Mapping):
+            object.__setattr__(self, "tolerance", Tolerances(**self.tolerance))
         if not 0 < self.number_density[0] < self.number_density[1]:
             raise ValueError("number_density must be two rising positive numbers")
 
@@ -46,8 +50,6 @@ class Selection:
     """Shortest distance of each kept template, Å."""
     found: Templates
     """The kept templates in the groups that moyo finds in them, the requested ones or supergroups."""
-    fingerprints: list[str]
-    """Key of each kept template, as found: a template of a subgroup that has grown is the same crystal."""
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -89,12 +91,10 @@ def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Se
     again = seen.holds(templates[left])
     refuse("duplicate", again)
     found = with_full_symmetry(templates[left])
-    keys = fingerprints(found)
-    repeated = seen.add(found, keys)
-    kept_keys = [key for key, again in zip(keys, repeated, strict=True) if not again]
+    repeated = seen.add(found)
     distances, found = distances[~again][~repeated], found[~repeated]
     refuse("duplicate", repeated)
-    return Selection(left, distances, found, kept_keys, +refused)
+    return Selection(left, distances, found, +refused)
 
 
 def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any
         "spacegroup_found": selection.found.spacegroup,
         "min_distance": selection.distances,
         "coarse_key": coarse_keys(selection.found),
-        "fingerprint": selection.fingerprints,
+        "fingerprint": fingerprints(selection.found),
     }
 
 
@@ -126,28 +126,31 @@ def as_found(table: pa.Table) -> Templates:
     return together[order]
 
 
-def merge(shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, Distinct]) -> tuple[pa.Table, Counter[str]]:
+def merge(
+    shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, Distinct], tolerance: Tolerances
+) -> tuple[pa.Table, Counter[str]]:
     """Shards of checked templates as one table, in order, without what repeats between shards.
 
     :param keep: most templates to keep; ``None`` keeps all.
     :param known: the templates of the training table, by side of the split.
+    :param tolerance: within which two templates are the same.
     :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
     """
-    seen = Distinct()
+    seen = Distinct(tolerance)
     refused: Counter[str] = Counter()
     parts = []
     holds: dict[str, list[bool]] = {"train": [], "held-out": []}
     for shard in shards:
-        found, keys = as_found(shard), shard["fingerprint"].to_pylist()
+        found = as_found(shard)
         room = None if keep is None else keep - len(seen)
-        repeated = seen.add(found, keys, most=keep)
+        repeated = seen.add(found, most=keep)
         places = np.flatnonzero(~repeated)
         refused["duplicate"] += int(repeated.sum())
         refused["beyond the number to keep"] += len(places) - len(places[:room])
         places = places[:room]
         parts.append(shard.take(pa.array(places, pa.int64())))
         for side, held in holds.items():
-            held += known[side].holds(found[places], [keys[i] for i in places]).tolist()
+            held += known[side].holds(found[places]).tolist()
     table = pa.concat_tables(parts)
     ids = [f"t{i:07d}" for i in range(1, table.num_rows + 1)]
     columns = {

@@ -53,6 +53,7 @@ rule merge_templates:
     params:
         code=digest("merge_templates"),
         keep=config["templates"]["keep"],
+        tolerance=config["templates"]["tolerance"],
     message:
         "Merging templates"
     script:

@@ -30,7 +30,7 @@ def main(
     model = load_generator(Path(generator))
     wanted = samples * (shard + 1) // shards - samples * shard // shards
     sizes = [min(CHUNK, wanted - start) for start in range(0, wanted, CHUNK)]
-    seen = Distinct()
+    seen = Distinct(options.tolerance)
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out, tables.replacing(counts) as temporary:
         for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):

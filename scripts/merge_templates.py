@@ -10,7 +10,7 @@ from cgwgan_core import tables
 from cgwgan_core.crystal import Templates
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.matching import Distinct
+from cgwgan_core.matching import Distinct, Tolerances
 from cgwgan_core.templates import merge
 
 
@@ -21,14 +21,15 @@ def main(
     templates: str,
     counts: str,
     keep: int | None,
+    tolerance: Tolerances,
     made_from: Provenance,
 ) -> None:
     known = tables.read(training, tables.TRAINING)
-    sides = {"train": Distinct(), "held-out": Distinct()}
+    sides = {split: Distinct(tolerance) for split in ("train", "held-out")}
     for split, distinct in sides.items():
         side = known.filter(pc.field("split") == split)
-        distinct.add(Templates.from_table(side), side["fingerprint"].to_pylist())
-    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides)
+        distinct.add(Templates.from_table(side))
+    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides, tolerance)
     parts = [json.loads(Path(path).read_text()) for path in shard_counts]
     refused = sum((Counter(part["refused"]) for part in parts), repeated)
     sampled = sum(part["sampled"] for part in parts)
@@ -51,5 +52,6 @@ if __name__ == "__main__":
             templates=snakemake.output.templates,
             counts=snakemake.output.counts,
             keep=snakemake.params.keep,
+            tolerance=Tolerances(**snakemake.params.tolerance),
             made_from=made_from,
         )

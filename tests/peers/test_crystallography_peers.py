@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from cgwgan_core import spacegroups as sg
 from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit, decorate, to_atoms
 from cgwgan_core.fingerprint import coarse_keys, fingerprints
-from cgwgan_core.matching import Distinct
+from cgwgan_core.matching import Distinct, Tolerances
 from tests.support.random_templates import random_template
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
@@ -85,7 +85,8 @@ def test_structures_that_moyo_loses_atoms_of_are_refused(shared_data: Path) -> N
         assert 1 / unit.template.number_density[0] == pytest.approx(volume, rel=1e-3)
 
 
-def test_sameness_is_that_of_structure_matcher(real: list[Structure]) -> None:
+@pytest.mark.parametrize("tolerances", [Tolerances(), Tolerances(0.2, 5.0, 0.3)], ids=["ours", "its defaults"])
+def test_sameness_is_that_of_structure_matcher(real: list[Structure], tolerances: Tolerances) -> None:
     """Pairs of templates of one coarse key: verdicts agree, and those of either are confirmed by the other."""
     batch = Templates.concat(
         [asymmetric_unit(s.lattice.matrix, s.frac_coords, list(s.atomic_numbers), 0.1).template for s in real]
@@ -93,7 +94,7 @@ def test_sameness_is_that_of_structure_matcher(real: list[Structure]) -> None:
     batch = batch[(batch.spacegroup > 1) & (batch.n_sites <= 4)]
     keys = np.array(fingerprints(batch))
     batch = batch[np.sort(np.unique(keys, return_index=True)[1])]
-    keys, coarse = np.array(fingerprints(batch)), np.array(coarse_keys(batch))
+    coarse = np.array(coarse_keys(batch))
     rng = np.random.default_rng(0)
     order = rng.permutation(len(batch))
     order = order[np.argsort(coarse[order], kind="stable")]
@@ -101,9 +102,11 @@ def test_sameness_is_that_of_structure_matcher(real: list[Structure]) -> None:
     atoms = decorate(batch, [SYMBOLS[:k] for k in batch.n_sites], np.ones(len(batch)))
     structures = [Structure(a.cell[:], a.numbers, a.get_scaled_positions()) for a in atoms]
     # cells are primitive already; a second reduction at 0.25 Å would shrink one of two that are almost equal
-    matcher = StructureMatcher(primitive_cell=False)
+    matcher = StructureMatcher(
+        ltol=tolerances.length, angle_tol=tolerances.angle, stol=tolerances.site, primitive_cell=False
+    )
     theirs = np.array([matcher.fit_anonymous(structures[i], structures[j]) for i, j in pairs])
-    ours = np.array([Distinct().add(batch[[j, i]], keys[[j, i]].tolist())[1] for i, j in pairs])
+    ours = np.array([Distinct(tolerances).add(batch[[j, i]])[1] for i, j in pairs])
     assert len(pairs) > 300
     assert np.mean(ours == theirs) > 0.99
     both = (ours & theirs).sum()

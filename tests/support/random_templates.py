@@ -2,9 +2,11 @@
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cgwgan_core import spacegroups as sg
 from cgwgan_core.crystal import Templates
+from cgwgan_core.fingerprint import cell_parameters, normaliser
 
 
 def random_template(rng: np.random.Generator, number: int, letters: list[int], density: float = 0.05) -> Templates:
@@ -15,6 +17,32 @@ def random_template(rng: np.random.Generator, number: int, letters: list[int], d
     cell[:, :3] *= np.cbrt(atoms / density / sg.cell_volume(cell))[:, None]
     coords = rng.random((1, len(letters), 3))
     return Templates(np.array([number], np.int16), cell, np.array([letters], np.int8), coords).projected()
+
+
+def redescribed(
+    template: Templates, rng: np.random.Generator, mirror: bool = True
+) -> tuple[Templates, NDArray[np.int64]]:
+    """The same template by any change of its group's normaliser, with twice the lengths, the origin anywhere along
+    polar axes, and sites in another order; and which site each was, (k,).
+
+    :param mirror: whether a chiral crystal may become its mirror image.
+    """
+    number, k = int(template.spacegroup[0]), int(template.n_sites[0])
+    changes = normaliser(number)
+    usable = np.arange(len(changes.shift))
+    if not mirror and (np.linalg.det(sg.operations(number)[:, :, :3]) > 0).all():
+        usable = np.flatnonzero(np.linalg.det(changes.linear) > 0)
+    q = rng.choice(usable)
+    moved = []
+    for site in range(k):
+        letter = template.letters[0, site]
+        choice = changes.maps[q, letter, rng.integers(changes.n_maps[q, letter])]
+        moved.append(choice[:, :3] @ template.coords[0, site] + choice[:, 3])
+    coords = np.array([moved]) + np.where(changes.polar, rng.random(3), 0.0)
+    cell = cell_parameters(np.linalg.inv(changes.linear[q]).T @ sg.cell_vectors(template.cell)) * [2, 2, 2, 1, 1, 1]
+    letters = changes.letters[q, template.letters[:, :k]].astype(np.int8)
+    other, order = Templates(template.spacegroup, cell, letters, coords).projected_with_order()
+    return other, order[0]
 
 
 @st.composite

@@ -4,14 +4,19 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from cgwgan_core import tables
+from cgwgan_core.crystal import Templates, min_distances, to_atoms
 from cgwgan_core.dataset import TrainingOptions, _asu_batch, asymmetric_units, select_training
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
+from tests.support.random_templates import templates
 
 
 def row(name: str, structure: Structure) -> dict[str, object]:
@@ -111,3 +116,31 @@ def test_nothing_to_learn_from_is_an_error(structures: Path) -> None:
         select_training(asu, TrainingOptions(n_sites=(7,)), 1)
     with pytest.raises(ValueError, match="held_out"):
         TrainingOptions(held_out=1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32))
+def test_equal_structures_have_equal_asymmetric_units(template: Templates, seed: int) -> None:
+    """Another cell, origin, orientation and order of the atoms: the same row, but for its identifier."""
+    if min_distances(template)[0] < 0.7:
+        return
+    rng = np.random.default_rng(seed)
+    atoms = to_atoms(template, 0, ["Ba", "Ru", "O", "Ti"][: int(template.n_sites[0])])
+    step = np.eye(3)
+    i, j = rng.permutation(3)[:2]
+    step[i, j] = rng.integers(-1, 2)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    order = rng.permutation(len(atoms))
+    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
+    other = Structure(step @ atoms.cell[:] @ rotation, atoms.numbers[order], frac[order])
+    structures = [Structure(atoms.cell[:], atoms.numbers, atoms.get_scaled_positions()), other]
+    batch = tables.to_table([row(str(n), s) for n, s in enumerate(structures)], tables.STRUCTURES)
+    rows, refused = _asu_batch(batch, 1e-3)
+    assert not refused
+    exact = ("spacegroup", "letters", "multiplicities", "elements")
+    assert [rows[0][name] for name in exact] == [rows[1][name] for name in exact]
+    off = rows[0]["coords"] - rows[1]["coords"]
+    assert np.abs(off - np.round(off)).max() < 1e-5
+    for name in ("a", "b", "c", "alpha", "beta", "gamma"):
+        assert rows[0][name] == pytest.approx(rows[1][name], abs=1e-4)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from cgwgan_core import spacegroups as sg
 from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, to_atoms
-from cgwgan_core.fingerprint import coarse_keys, fingerprints, normaliser
-from tests.support.random_templates import random_template, templates
+from cgwgan_core.fingerprint import canonical, coarse_keys, fingerprints, normaliser
+from tests.support.random_templates import random_template, redescribed, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
 
@@ -55,7 +55,6 @@ def test_letters_that_are_not_one_prototype() -> None:
 def test_equivalent_descriptions_have_one_key(template: Templates, seed: int) -> None:
     """Any change of the normaliser, an arbitrary origin along polar axes, and any order of the sites."""
     rng = np.random.default_rng(seed)
-    number, k = int(template.spacegroup[0]), int(template.n_sites[0])
     # coordinates at the middle of bins: what lies on the border of two has either key
     coords = (np.floor(template.coords * 16) + rng.uniform(-0.05, 0.05, template.coords.shape)) / 16
     lengths = np.exp(np.round(np.log(template.cell[:, :3] / template.cell[0, 0]) * 10) / 10) * 5
@@ -63,19 +62,10 @@ def test_equivalent_descriptions_have_one_key(template: Templates, seed: int) ->
     template = Templates(
         template.spacegroup, np.concatenate([lengths, angles], axis=1), template.letters, coords
     ).projected()
-    changes = normaliser(number)
-    if changes.polar.any():
+    if normaliser(int(template.spacegroup[0])).polar.any():
         return  # bins move with the origin there; the next test shifts by whole bins
-    q = rng.integers(len(changes.shift))
-    letters = changes.letters[q, template.letters[0, :k]]
-    moved = []
-    for site in range(k):
-        maps = changes.maps[q][template.letters[0, site]]
-        choice = maps[rng.integers(len(maps))]
-        moved.append(choice[:, :3] @ template.coords[0, site] + choice[:, 3])
-    vectors = np.linalg.inv(changes.linear[q]).T @ sg.cell_vectors(template.cell)[0]
-    other = Templates(template.spacegroup, _parameters(vectors)[None], letters[None].astype(np.int8), np.array([moved]))
-    assert fingerprints(other.projected()) == fingerprints(template)
+    other, _ = redescribed(template, rng)
+    assert fingerprints(other) == fingerprints(template)
 
 
 @settings(max_examples=60, deadline=None)
@@ -111,6 +101,48 @@ def test_coarse_keys_survive_another_cell_origin_and_orientation(template: Templ
     assert coarse_keys(first.template) == coarse_keys(second.template)
 
 
+def assert_equal(first: Templates, second: Templates, atol: float = 1e-6) -> None:
+    """Cells, letters and coordinates, in their order."""
+    assert first.spacegroup.tolist() == second.spacegroup.tolist()
+    assert first.letters.tolist() == second.letters.tolist()
+    assert first.cell == pytest.approx(second.cell, abs=1e2 * atol)
+    off = first.coords - second.coords
+    assert np.abs(off - np.round(off)).max() < atol
+
+
+@settings(max_examples=300, deadline=None)
+@given(template=templates(), seed=st.integers(0, 2**32), mirror=st.booleans(), species=st.integers(1, 4))
+def test_all_descriptions_have_one_canonical_one(template: Templates, seed: int, mirror: bool, species: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(1, species + 1, int(template.n_sites[0]))
+    other, order = redescribed(template, rng, mirror)
+    first, one = canonical(template, [numbers.tolist()], mirror)
+    second, two = canonical(other, [numbers[order].tolist()], mirror)
+    second.cell[:, :3] /= 2
+    assert_equal(first, second)
+    assert numbers[one[0]].tolist() == numbers[order][two[0]].tolist()
+    assert coarse_keys(first) == coarse_keys(template)
+    assert fingerprints(first) == fingerprints(template)
+    again, unchanged = canonical(first, [numbers[one[0]].tolist()], mirror)
+    assert_equal(first, again)
+    assert numbers[one[0]][unchanged[0]].tolist() == numbers[one[0]].tolist()
+    # the same crystal: the shortest distance is kept
+    assert min_distances(first) == pytest.approx(min_distances(template), abs=1e-6)
+
+
+def test_the_canonical_description_keeps_the_hand_of_a_crystal() -> None:
+    """Two enantiomers in P2₁2₁2₁ are one template, and two crystals."""
+    left = random_template(np.random.default_rng(0), 19, [0, 0, 0])
+    right = Templates(left.spacegroup, left.cell, left.letters, -left.coords).projected()
+    numbers = [[1, 2, 3]]
+    assert fingerprints(left) == fingerprints(right)
+    mirrored = Templates(left.spacegroup, left.cell, left.letters, -left.coords)
+    assert_equal(canonical(left, numbers)[0], canonical(mirrored, numbers)[0])
+    one, other = (canonical(x, numbers, mirror=False)[0] for x in (left, mirrored))
+    off = one.coords - other.coords
+    assert np.abs(off - np.round(off)).max() > 1e-3
+
+
 def test_keys_tell_lattices_and_coordinates_apart() -> None:
     base = random_template(np.random.default_rng(1), 136, [0, 5])
     longer = Templates(base.spacegroup, base.cell * [1, 1, 1.5, 1, 1, 1], base.letters, base.coords)
@@ -121,10 +153,3 @@ def test_keys_tell_lattices_and_coordinates_apart() -> None:
     assert (
         fingerprints(Templates(base.spacegroup, base.cell * [2, 2, 2, 1, 1, 1], base.letters, base.coords))[0] in keys
     )
-
-
-def _parameters(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1)
-    unit = vectors / lengths[:, None]
-    cosines = [unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]
-    return np.array([*lengths, *np.degrees(np.arccos(np.clip(cosines, -1, 1)))])

@@ -1,53 +1,38 @@
 """Templates that are the same are recognised whatever their description; others are told apart."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgwgan_core import spacegroups as sg
 from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, reduce_cells, to_atoms, with_full_symmetry
-from cgwgan_core.fingerprint import coarse_keys, fingerprints, normaliser
-from cgwgan_core.matching import Bucket, Distinct, Tolerances, canonical, shortest_basis
-from tests.support.random_templates import random_template, templates
+from cgwgan_core.fingerprint import coarse_keys, fingerprints
+from cgwgan_core.matching import Bucket, Distinct, Tolerances, _largest, descriptions, shortest_basis
+from tests.support.random_templates import random_template, redescribed, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
+WIDE = Tolerances(0.2, 5.0, 0.3)
+"""Those of StructureMatcher."""
 
 
 def distance(first: Templates, second: Templates) -> float:
     """Of two templates; infinite where coarse keys or lattices differ."""
-    kinds, coords, vectors = canonical(Templates.concat([first, second]))
-    if kinds[0] != kinds[1]:
+    one, other = descriptions(Templates.concat([first, second]))
+    if one.key != other.key:
         return np.inf
-    bucket = Bucket(kinds[1], Tolerances())
-    bucket.add(coords[1, : len(kinds[1][1])], vectors[1])
-    return float(bucket.nearest(coords[:1, : len(kinds[0][1])], vectors[:1])[0])
-
-
-def redescribed(template: Templates, rng: np.random.Generator) -> Templates:
-    """By any change of the normaliser, with the origin anywhere along polar axes, and sites in any order."""
-    number, k = int(template.spacegroup[0]), int(template.n_sites[0])
-    changes = normaliser(number)
-    q = rng.integers(len(changes.shift))
-    letters = changes.letters[q, template.letters[0, :k]]
-    moved = []
-    for site in range(k):
-        maps = changes.maps[q][template.letters[0, site]]
-        choice = maps[rng.integers(len(maps))]
-        moved.append(choice[:, :3] @ template.coords[0, site] + choice[:, 3])
-    moved = np.array(moved) + np.where(changes.polar, rng.random(3), 0.0)
-    vectors = np.linalg.inv(changes.linear[q]).T @ sg.cell_vectors(template.cell)[0]
-    lengths = np.linalg.norm(vectors, axis=1)
-    unit = vectors / lengths[:, None]
-    angles = np.degrees(np.arccos([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]))
-    cell = np.array([[*lengths, *angles]]) * [2, 2, 2, 1, 1, 1]
-    return Templates(template.spacegroup, cell, letters[None].astype(np.int8), moved[None]).projected()
+    bucket = Bucket(other.key, WIDE)
+    bucket.add(other)
+    found = bucket.distance(one)
+    assert bucket.holds(one) == (found <= WIDE.site)
+    return found
 
 
 @settings(max_examples=200, deadline=None)
 @given(template=templates(), seed=st.integers(0, 2**32))
 def test_another_description_of_a_template_is_at_distance_zero(template: Templates, seed: int) -> None:
-    other = redescribed(template, np.random.default_rng(seed))
+    other, _ = redescribed(template, np.random.default_rng(seed))
     assert coarse_keys(other) == coarse_keys(template)
     assert distance(other, template) == pytest.approx(0, abs=1e-6)
 
@@ -122,16 +107,33 @@ def test_distance_is_symmetric_for_equal_lattices(template: Templates, seed: int
 def test_many_sites_of_one_letter_are_assigned() -> None:
     """Seven sites of one letter have 5,040 orders, more than are tried one by one."""
     template = random_template(np.random.default_rng(3), 14, [4] * 7)
-    other = redescribed(template, np.random.default_rng(4))
+    other, _ = redescribed(template, np.random.default_rng(4))
     assert distance(other, template) == pytest.approx(0, abs=1e-6)
     assert distance(random_template(np.random.default_rng(5), 14, [4] * 7), template) > 0.05
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32), k=st.integers(1, 6))
+def test_partners_are_those_of_a_search_through_all_orders(seed: int, k: int) -> None:
+    squares = np.random.default_rng(seed).random((k, k))
+    squares[squares > 0.8] = np.inf
+    limit = 0.7
+    best = min(max(squares[i, p[i]] for i in range(k)) for p in permutations(range(k)))
+    partner = np.zeros(k, dtype=np.int64)
+    found = _largest(squares, np.sqrt(limit), partner, True)
+    if best > limit:
+        assert found == np.inf
+    else:
+        assert found == pytest.approx(np.sqrt(best))
+        assert sorted(partner) == list(range(k))
+        assert max(squares[i, partner[i]] for i in range(k)) == pytest.approx(best)
 
 
 def test_batches_and_their_size_do_not_matter() -> None:
     rng = np.random.default_rng(0)
     sites = {136: [0, 5], 62: [0, 2, 2], 14: [0, 4, 4], 194: [2, 5]}
     batch = Templates.concat([random_template(rng, n, sites[n]) for n in (136, 62, 62, 62, 136, 14, 194) * 30])
-    batch = Templates.concat([batch, redescribed(batch[np.array([8])], rng)])
+    batch = Templates.concat([batch, redescribed(batch[np.array([8])], rng)[0]])
     together = Distinct()
     repeated = together.add(batch)
     assert repeated[-1]

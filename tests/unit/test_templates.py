@@ -66,13 +66,13 @@ def test_merging_keeps_order_drops_repeats_and_numbers() -> None:
     known = {"train": Distinct(), "held-out": Distinct()}
     for side, i in (("train", 0), ("held-out", 1)):
         known[side].add(batches[0][np.array([i])])
-    merged, refused = merge(shards, 3, known)
+    merged, refused = merge(shards, 3, known, options.tolerance)
     assert merged["template_id"].to_pylist() == ["t0000001", "t0000002", "t0000003"]
     assert merged["fingerprint"].to_pylist() == shards[0]["fingerprint"].to_pylist()
     assert merged["in_training"].to_pylist() == [True, False, False]
     assert merged["in_held_out"].to_pylist() == [False, True, False]
     assert merged.num_rows + sum(refused.values()) == total
-    everything, repeated = merge(shards, None, {"train": Distinct(), "held-out": Distinct()})
+    everything, repeated = merge(shards, None, {"train": Distinct(), "held-out": Distinct()}, options.tolerance)
     assert everything.num_rows + repeated["duplicate"] == total
     assert repeated["duplicate"] >= 1
 
