@@ -11,6 +11,8 @@ from .gan import Bundle
 
 BATCH = 2048
 """Templates generated at once. Part of the result: every batch has random numbers of its own."""
+CHUNK = 16 * BATCH
+"""Templates to draw and check at once: the more there are of one kind, the less time each takes."""
 
 
 def sample(

@@ -8,11 +8,8 @@ from cgwgan_core import tables
 from cgwgan_core.gan import load_generator
 from cgwgan_core.jobs import Provenance, job, logger, progress, seed
 from cgwgan_core.matching import Distinct
-from cgwgan_core.sampling import BATCH, sample
+from cgwgan_core.sampling import CHUNK, sample
 from cgwgan_core.templates import TemplateOptions, checked_columns, select
-
-CHUNK = 4 * BATCH
-"""Templates checked at once: the more there are of one kind, the less time each takes."""
 
 
 def main(
