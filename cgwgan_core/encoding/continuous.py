@@ -99,11 +99,13 @@ class Continuous:
     def decode(self, encoded: Encoded) -> Templates:
         """See :class:`Encoder`. Groups and letters as they round; dependent coordinates and cell parameters follow.
 
-        The number of atoms is that of the letters, whatever the number for it says. Sites keep the order they have.
+        The number of atoms is that of the letters, whatever the number for it says. Sites keep the order they have,
+        with empty slots after them.
         """
         parts = zip(encoded, (self.whole, self.site), strict=True)
         whole, sites = (x.detach().cpu().double().numpy() * scale[:, 3] + scale[:, 2] for x, scale in parts)
         spacegroup = np.rint(whole[:, 0]).astype(np.int16)
+        sites = np.take_along_axis(sites, np.argsort(sites[..., :1] < -0.5, axis=1, kind="stable"), axis=1)
         letters = np.rint(sites[..., 0]).astype(np.int8)
         coords = on_representatives(spacegroup, letters, sites[..., 1:])
         return Templates(spacegroup, constrain_cell(spacegroup, whole[:, 2:]), letters, coords)

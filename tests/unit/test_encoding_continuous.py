@@ -241,6 +241,15 @@ def test_impossible_letters_stay_visible() -> None:
     assert judge(draws, known, known, known, TemplateOptions(min_distance=1e-6))["valid"] == 0.5
 
 
+def test_empty_slots_go_last(real: Templates) -> None:
+    encoder = Continuous.fit(real)
+    three = real[real.n_sites == 3]
+    whole, sites = encoder.encode(three)
+    found = encoder.decode(Encoded(whole, sites[:, [0, 3, 1, 2]]))
+    assert_same(found, three)
+    assert_allclose(min_distances(found), min_distances(three), atol=1e-4)
+
+
 def test_no_site_at_all_and_no_volume_are_failures() -> None:
     one = real_templates(3)
     cell, letters = one.cell.copy(), one.letters.copy()
