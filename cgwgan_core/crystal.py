@@ -68,6 +68,11 @@ class Templates:
         """Atoms per Å³, (N,)."""
         return self.n_atoms / self.volume
 
+    @property
+    def offered(self) -> NDArray[np.bool_]:
+        """Whether there is a site, and the space group has the letter of every site, (N,)."""
+        return (self.letters >= 0).any(1) & ((self.letters < 0) | (self.multiplicities > 0)).all(1)
+
     @classmethod
     def concat(cls, batches: Sequence["Templates"]) -> "Templates":
         """Batches after one another; sites are padded to the largest number."""
@@ -116,9 +121,7 @@ class Templates:
 
     def projected_with_order(self) -> tuple["Templates", NDArray[np.int64]]:
         """As :meth:`projected`, and which of the sites each site was before, (N, K)."""
-        maps = sg.REPRESENTATIVE[self.spacegroup[:, None], self.letters]
-        coords = np.einsum("nkij,nkj->nki", maps[..., :3], self.coords) + maps[..., 3]
-        coords = np.where(self.letters[..., None] >= 0, _wrap(coords), 0.0)
+        coords = on_representatives(self.spacegroup, self.letters, self.coords)
         rank = np.where(self.letters < 0, sg.N_LETTERS, self.letters)
         order = np.lexsort((coords[..., 2], coords[..., 1], coords[..., 0], rank), axis=-1)
         exact = Templates(
@@ -128,6 +131,18 @@ class Templates:
             np.take_along_axis(coords, order[..., None], 1),
         )
         return exact, order
+
+
+def on_representatives(spacegroup: NDArray[np.integer], letters: NDArray[np.integer], coords: Floats) -> Floats:
+    """Fractional coordinates moved onto the representative of their site's letter, in [0, 1).
+
+    :param spacegroup: numbers, (N,).
+    :param letters: as :class:`Templates` has them, (N, K); sites with letters that the group lacks go to the origin.
+    :param coords: (N, K, 3).
+    """
+    maps = sg.REPRESENTATIVE[spacegroup[:, None], letters]
+    moved = np.einsum("nkij,nkj->nki", maps[..., :3], coords) + maps[..., 3]
+    return np.where(letters[..., None] >= 0, _wrap(moved), 0.0)
 
 
 def _pad(array: NDArray[Any], width: int, value: float) -> NDArray[Any]:
@@ -172,11 +187,16 @@ def kinds(templates: Templates) -> Iterator[tuple[int, list[int], NDArray[np.int
 def expand(templates: Templates, primitive: bool = True) -> Iterator[Expanded]:
     """All atoms of a batch, one group of equal space group and letters at a time.
 
+    Templates whose letters the group does not offer are left out: they have no atoms.
+
     :param primitive: expand to the primitive cell, which holds down to a quarter of the atoms of the
         conventional one; ``False`` gives the conventional cell.
     """
     vectors = sg.cell_vectors(templates.cell)
+    offered = templates.offered
     for number, letters, index in kinds(templates):
+        if not offered[index[0]]:
+            continue
         orbits = [sg.orbit(number, letter).maps for letter in letters]
         if primitive:
             basis = sg.primitive_basis(number)
@@ -270,7 +290,7 @@ def min_distances(templates: Templates) -> Floats:
     """Shortest distance between any two atoms of each template, an atom's own images included, (N,) Å.
 
     Representatives against all atoms are enough: every other pair is an image of such a pair. Cells
-    without volume give 0.
+    without volume give 0, as do letters that the group does not offer.
     """
     out = np.zeros(len(templates))
     for group in expand(templates):

@@ -7,7 +7,8 @@ critic D, generator G, real templates x, generated ones G(z), and x̂ uniform on
     generator:  minimise  -E[D(G(z))] - μ E[log p(letters of x | space group of x)]
 
 The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector. The space group is a
-condition: every generated template of a batch has that of the real one it is paired with. The second term of the
+condition (unless the encoder's output layer takes none): every generated template of a batch has that of the real
+one it is paired with. The second term of the
 generator's loss is the likelihood of the real templates' letters, which the generator knows in closed form; it
 holds the discrete choices, for which the critic's gradient is noisy, to the data. With μ = 0 it is the plain WGAN.
 
@@ -47,7 +48,7 @@ from .errors import InputError
 from .fingerprint import fingerprints
 from .jobs import Provenance, logger
 from .networks import Critic, Generator
-from .quality import DENSITY_EDGES, overlap, shares
+from .quality import DENSITY_EDGES, overlap, shares, total_variation
 from .tables import replacing
 
 FORMAT = "cgwgan generator 2"
@@ -93,7 +94,8 @@ class ModelOptions:
     gradient_penalty: float = 10.0
     """Weight λ of the gradient penalty."""
     likelihood: float = 1.0
-    """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out."""
+    """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out. No
+    effect with the encoder ``continuous``, where letters are no choices and have none."""
     repeats: float = 1.0
     """A template that the data holds m times is drawn in training in proportion to m to this power: 1 learns
     the database as it is, 0 every distinct template alike."""
@@ -341,9 +343,9 @@ class WGANGP(pl.LightningModule):
         if self.step == options.max_steps:
             self.trainer.should_stop = True
 
-    def draw(self, random: torch.Generator) -> Encoded:
-        """A batch of real templates."""
-        point = torch.rand(self.options.batch_size, generator=random, dtype=torch.float64).to(self.device)
+    def draw(self, random: torch.Generator, n: int | None = None) -> Encoded:
+        """``n`` real templates; a batch by default."""
+        point = torch.rand(n or self.options.batch_size, generator=random, dtype=torch.float64).to(self.device)
         rows = torch.searchsorted(self.upto, point).clamp(max=len(self.whole) - 1)
         return Encoded(self.whole[rows], self.sites[rows])
 
@@ -352,8 +354,8 @@ class WGANGP(pl.LightningModule):
         return tuple(x.to(self.device) for x in self.generator.noise(self.options.batch_size, random))
 
     def generate(self, random: torch.Generator, like: Encoded) -> Encoded:
-        """A batch of generated templates with the space groups of a real batch."""
-        return self.generator(*self.noise(random), like=like)
+        """A batch of generated templates, with the space groups of a real batch where these are a condition."""
+        return self.generator(*self.noise(random), like=like if self.generator.head.conditional else None)
 
     @torch.no_grad()
     def score(self, seed: int) -> float:
@@ -362,15 +364,22 @@ class WGANGP(pl.LightningModule):
         The share of draws without two atoms closer than 1 Å, times the overlap Σ min(p, q) of the number density
         of draws and held-out templates. The coarse keys of the latter are none of the training's, so that a
         generator that only remembers has no advantage.
+
+        One without a condition cannot be asked for these groups, which are not those of the training templates. It
+        is compared with the latter, and the overlap of the space groups is a third factor.
         """
         random = torch.Generator().manual_seed(seed)
-        rows = torch.randint(len(self.held_out), (SCORED,), generator=random)
-        wanted = self.held_out[rows.numpy()]
+        if self.generator.head.conditional:
+            rows = torch.randint(len(self.held_out), (SCORED,), generator=random)
+            wanted = self.held_out[rows.numpy()]
+            like = Encoded(*(x.to(self.device) for x in self.encoder.encode(wanted)))
+        else:
+            wanted, like = self.encoder.decode(self.draw(random, SCORED)), None
         noise = (x.to(self.device) for x in self.generator.noise(SCORED, random))
-        like = Encoded(*(x.to(self.device) for x in self.encoder.encode(wanted)))
         drawn = self.encoder.decode(self.average.module(*noise, like=like)).projected()
         p, q = (shares(x.number_density, DENSITY_EDGES) for x in (drawn, wanted))
-        return float((min_distances(drawn) >= 1.0).mean()) * overlap(p, q)
+        groups = 1 - total_variation(drawn.spacegroup, wanted.spacegroup)  # 1 where they are a condition
+        return float((min_distances(drawn) >= 1.0).mean()) * overlap(p, q) * groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning keeps weights and optimizers; this adds how far we are and the curve so far."""

@@ -14,6 +14,7 @@ data.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -298,10 +299,34 @@ class Draws:
 
     @classmethod
     def of(cls, templates: Templates) -> "Draws":
-        """Examine templates: their keys, distances and symmetry. About a millisecond each."""
-        facts = Facts.from_templates(templates, fingerprints(templates))
-        distances = np.where(impossible_sites(templates), 0.0, min_distances(templates))
-        return cls(facts, np.array(coarse_keys(templates)), distances, has_symmetry(templates))
+        """Examine templates: their keys, distances and symmetry. About a millisecond each.
+
+        One that has letters that its group lacks, or no volume, is no crystal at all: no atoms, no density, no
+        symmetry, and "none" for a key.
+        """
+        there = templates.offered & (templates.volume > 0)
+        some = templates[there]
+        facts = Facts(
+            templates.spacegroup,
+            np.where(there, templates.n_atoms, 0),
+            _spread(some.number_density, there, 0.0),
+            _spread(fingerprints(some), there, "none"),
+        )
+        distances = np.where(impossible_sites(some), 0.0, min_distances(some))
+        return cls(
+            facts,
+            _spread(coarse_keys(some), there, "none"),
+            _spread(distances, there, 0.0),
+            _spread(has_symmetry(some), there, False),
+        )
+
+
+def _spread(values: ArrayLike, there: NDArray[np.bool_], otherwise: Any) -> NDArray:
+    """An array with the values at the places that are there, and another value elsewhere."""
+    values = np.asarray(values)
+    out = np.full(len(there), otherwise, dtype=np.result_type(values, np.asarray(otherwise)))
+    out[there] = values
+    return out
 
 
 def judge(drawn: Draws, reference: Draws, train: Draws, held_out: Draws, options: TemplateOptions) -> dict[str, float]:

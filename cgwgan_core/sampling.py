@@ -29,7 +29,8 @@ def sample(
     :param spacegroups: groups to draw from, in the proportions the training data had them; ``None`` is all.
         The group is a condition of the generator: asking for some costs nothing, no draw is thrown away.
     :raises ValueError: if ``temperature`` is not above 0.
-    :raises InputError: if the generator knows none of ``spacegroups``.
+    :raises InputError: if the generator knows none of ``spacegroups``, or, as with the encoder
+        ``continuous``, takes no condition or temperature.
     """
     if temperature <= 0:
         raise ValueError(f"temperature {temperature} is not above 0")

@@ -151,7 +151,8 @@ def cell_vectors(cell: Floats) -> Floats:
 
 def cell_volume(cell: Floats) -> Floats:
     """Volumes, (N,) Å³; NaN where the angles enclose none."""
-    return np.abs(np.linalg.det(cell_vectors(cell)))
+    with np.errstate(invalid="ignore"):
+        return np.abs(np.linalg.det(cell_vectors(cell)))
 
 
 # ------------------------------------------------------------------------------------------------ orbits

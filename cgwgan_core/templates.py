@@ -56,13 +56,12 @@ class Selection:
 def impossible_sites(templates: Templates) -> NDArray[np.bool_]:
     """Whether a site is no position of its group, or one without freedom is used twice, (N,)."""
     filled = templates.letters >= 0
-    known = sg.MULTIPLICITY[templates.spacegroup[:, None], templates.letters] > 0
     fixed = (sg.N_FREE[templates.spacegroup[:, None], templates.letters] == 0) & filled
     twice = np.zeros(len(templates), dtype=bool)
     for i in range(templates.letters.shape[1]):
         for j in range(i):
             twice |= fixed[:, i] & (templates.letters[:, i] == templates.letters[:, j])
-    return twice | (filled & ~known).any(1) | ~filled.any(1)
+    return twice | ~templates.offered
 
 
 def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Selection:

@@ -10,9 +10,10 @@ representation knows which of its parts are choices, which are continuous, and w
 """
 
 from .categorical import Categorical
+from .continuous import Continuous
 from .protocol import Encoded, Encoder, Head
 
-ENCODERS: dict[str, type[Encoder]] = {"categorical": Categorical}
+ENCODERS: dict[str, type[Encoder]] = {"categorical": Categorical, "continuous": Continuous}
 """Encoders by the name that ``model.encoder`` gives."""
 
-__all__ = ["ENCODERS", "Categorical", "Encoded", "Encoder", "Head"]
+__all__ = ["ENCODERS", "Categorical", "Continuous", "Encoded", "Encoder", "Head"]

@@ -60,6 +60,8 @@ class Encoder(Protocol):
 class Head(nn.Module):
     """Output layer of a generator."""
 
+    conditional = True
+    """Whether the space group is a condition, so that :meth:`forward` takes ``like`` and ``groups``."""
     n_noise: int
     """How many uniform random numbers one template's choices take."""
 
