@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import spacegroups as sg
-from .crystal import Templates, kinds
+from .crystal import Templates, kinds, on_representatives
 from .spacegroups import Floats
 
 COORDINATE_BINS = 16
@@ -315,9 +315,7 @@ def canonical(
                 out.coords[rows, :k] = coords
                 out.letters[rows, :k] = np.sort(changes.letters[q[0], letters])
                 out.cell[rows] = cells[part, np.flatnonzero(usable == q[0])[0]]
-    maps = sg.REPRESENTATIVE[out.spacegroup[:, None], out.letters]
-    exact = np.einsum("nkij,nkj->nki", maps[..., :3], out.coords) + maps[..., 3]
-    exact = np.where(out.letters[..., None] >= 0, np.mod(exact, 1.0), 0.0)
+    exact = on_representatives(out.spacegroup, out.letters, out.coords)
     return Templates(out.spacegroup, sg.constrain_cell(out.spacegroup, out.cell), out.letters, exact), order
 
 
