@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..collisions import Geometry
 from ..crystal import Templates
 
 
@@ -46,6 +47,9 @@ class Encoder(Protocol):
     def decode(self, encoded: Encoded) -> Templates:
         """The inverse of :meth:`encode`; also takes whatever the head generates."""
 
+    def geometry(self, encoded: Encoded) -> Geometry:
+        """Where the atoms are, with gradients: what :meth:`decode` gives, for :mod:`cgwgan_core.collisions`."""
+
     def head(self, width: int) -> "Head":
         """A new output layer for a generator whose last hidden layer has ``width`` units."""
 
@@ -67,7 +71,7 @@ class Head(nn.Module):
         self,
         hidden: Tensor,
         noise: Tensor,
-        temperature: float = 1.0,
+        boldness: float = 0.0,
         like: Encoded | None = None,
         groups: Tensor | None = None,
     ) -> Encoded:
@@ -75,7 +79,8 @@ class Head(nn.Module):
 
         :param hidden: last hidden layer, (B, width).
         :param noise: uniform in (0, 1), (B, n_noise).
-        :param temperature: of the choices; 1 as trained, above 1 bolder, towards 0 always the likeliest.
+        :param boldness: how many templates get choices that no training template has; 0 is none, infinity is as many
+            as can be.
         :param like: templates whose space groups to take instead of drawing them.
         :param groups: space group numbers to draw from, in the proportions they have among themselves;
             ``None`` is all.
