@@ -31,7 +31,7 @@ from cgwgan_core import tables
 from cgwgan_core.baselines import independent, jittered
 from cgwgan_core.crystal import Templates
 from cgwgan_core.fingerprint import coarse_keys, fingerprints
-from cgwgan_core.gan import load_generator
+from cgwgan_core.gan import BOLDNESS, load_generator
 from cgwgan_core.quality import Draws, Facts, interval, judge
 from cgwgan_core.sampling import sample
 from cgwgan_core.spacegroups import letter_index
@@ -124,7 +124,7 @@ def measure(
     training: str,
     samples: int,
     seeds: int,
-    temperature: float,
+    boldness: float,
     pyxtal_samples: int,
     only: str | None,
 ) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
@@ -151,7 +151,7 @@ def measure(
         random = np.random.default_rng(seed)
         sets = {}
         if only != "references":
-            sets["generator"] = drawn(lambda seed=seed: sample(model, samples, seed, temperature))
+            sets["generator"] = drawn(lambda seed=seed: sample(model, samples, seed, boldness))
         if only != "generator":
             sets["real"] = drawn(lambda random=random: learnt[random.integers(len(learnt), size=samples)])
             sets["jittered"] = drawn(lambda random=random: jittered(learnt, samples, random))
@@ -185,14 +185,14 @@ def markdown(figures: dict[str, dict[str, tuple[float, float]]]) -> str:
     return "\n".join(lines)
 
 
-def growth(checkpoint: str, training: str, samples: int, temperature: float) -> list[dict[str, float]]:
+def growth(checkpoint: str, training: str, samples: int, boldness: float) -> list[dict[str, float]]:
     """How distinct templates, novelty and recall grow with the number of draws, one seed.
 
     :returns: one row for 1,000, 2,000, 5,000, ... up to ``samples`` draws.
     """
     table = tables.read(training, tables.TRAINING)
     train, held_out = (known(table.filter(pc.field("split") == name)) for name in ("train", "held-out"))
-    drawn = Draws.of(sample(load_generator(checkpoint), samples, 0, temperature))
+    drawn = Draws.of(sample(load_generator(checkpoint), samples, 0, boldness))
     steps = [m * 10**e for e in range(3, 9) for m in (1, 2, 5) if m * 10**e < samples]
     rows = []
     for n in [*steps, samples]:
@@ -210,14 +210,14 @@ def main() -> None:
     parser.add_argument("training", help="training table of a run, with the split the checkpoint was trained with")
     parser.add_argument("--samples", type=int, default=10_000, help="draws for each seed")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--boldness", type=float, default=BOLDNESS, help="of the draws, see config.yaml")
     parser.add_argument("--pyxtal", type=int, default=300, help="crystals of PyXtal for each seed")
     parser.add_argument("--only", choices=["generator", "references"], help="judge these alone")
     parser.add_argument("--growth", type=int, help="measure the growth up to so many draws instead")
     parser.add_argument("--output", help="JSON file")
     given = parser.parse_args()
     if given.growth:
-        found = growth(given.checkpoint, given.training, given.growth, given.temperature)
+        found = growth(given.checkpoint, given.training, given.growth, given.boldness)
         for row in found:
             print("  ".join(f"{k} {v:,.3f}" if isinstance(v, float) else f"{k} {v:,}" for k, v in row.items()))
     else:
@@ -226,7 +226,7 @@ def main() -> None:
             given.training,
             given.samples,
             given.seeds,
-            given.temperature,
+            given.boldness,
             given.pyxtal,
             given.only,
         )

@@ -77,8 +77,6 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             yield "model.max_steps: 0 uses a checkpoint as it is; name one in model.init, or train"
     elif model["init"] != "pretrained" and not Path(model["init"]).exists():
         yield f"model.init: {model['init']} does not exist; write pretrained, or scratch to train from scratch"
-    if model["encoder"] == "continuous" and templates["temperature"] != 1:
-        yield "templates.temperature: model.encoder continuous makes no choices that could be bolder; set it to 1"
     if templates["number_density"][0] >= templates["number_density"][1]:
         yield "templates.number_density: the first number must be below the second"
     potential = config["potential"]

@@ -198,6 +198,12 @@ def smallest_letters(
     return keep[(images == best).all(axis=1)], tuple(int(i) for i in best)
 
 
+def equivalent_letters(number: int, letters: tuple[int, ...]) -> NDArray[np.int64]:
+    """All sets of letters, each sorted, that describe the prototype that these letters describe, (n, k)."""
+    images = np.sort(normaliser(number, other_cells=True).letters[:, list(letters)], axis=1)
+    return np.unique(images, axis=0).astype(np.int64)
+
+
 def fingerprints(templates: Templates) -> list[str]:
     """Coarse key, lattice shape and free coordinates in bins, as text; see the module."""
     out = [""] * len(templates)

@@ -4,13 +4,15 @@ Arjovsky et al., arXiv:1701.07875, with the gradient penalty of Gulrajani et al.
 critic D, generator G, real templates x, generated ones G(z), and x̂ uniform on the line between a pair of them:
 
     critic:     minimise  E[D(G(z))] - E[D(x)] + λ E[(‖∇D(x̂)‖₂ - 1)²]
-    generator:  minimise  -E[D(G(z))] - μ E[log p(letters of x | space group of x)]
+    generator:  minimise  -E[D(G(z))] - μ E[log p(letters of x | space group of x)] + κ E[max(0, 1 - d / d₀)]
 
 The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector. The space group is a
 condition (unless the encoder's output layer takes none): every generated template of a batch has that of the real
 one it is paired with. The second term of the
 generator's loss is the likelihood of the real templates' letters, which the generator knows in closed form; it
-holds the discrete choices, for which the critic's gradient is noisy, to the data. With μ = 0 it is the plain WGAN.
+holds the discrete choices, for which the critic's gradient is noisy, to the data. The third is for collisions: d is the
+shortest distance between two atoms of a template, and it is taken over the generated batch and one more with letters
+that no real template has, of which the critic knows nothing. With μ = κ = 0 it is the plain WGAN.
 
 All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
 weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to
@@ -22,6 +24,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -42,6 +45,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from . import jobs
+from .collisions import ShortestDistances
 from .crystal import Templates, min_distances
 from .encoding import ENCODERS, Encoded, Encoder
 from .errors import InputError
@@ -51,7 +55,7 @@ from .networks import Critic, Generator
 from .quality import DENSITY_EDGES, overlap, shares, total_variation
 from .tables import replacing
 
-FORMAT = "cgwgan generator 2"
+FORMAT = "cgwgan generator 3"
 """Marks our checkpoints; the number changes with their layout."""
 SCRATCH = "scratch"
 """Value of ``model.init`` that starts from random weights."""
@@ -59,15 +63,19 @@ PRETRAINED = "pretrained"
 """Value of ``model.init`` that starts from the checkpoint that comes with the package."""
 SHIPPED = Path(__file__).parent / "data" / "generator.ckpt"
 """That checkpoint; docs/MODEL_CARD.md says what it is."""
+BOLDNESS = 3.0
+"""Usual β of :mod:`cgwgan_core.encoding.unseen` in sampling: the one that generators are chosen and calibrated at."""
 CALIBRATION = 32768
 """Templates drawn to calibrate a trained generator."""
 CHOICES = 40
 """Steps, evenly spaced, of which those of the second half are scored; at least 50 lie between two of them."""
 SCORED = 4096
 """Templates drawn for one score."""
+TOO_CLOSE = 1.2
+"""Distance d₀ below which atoms collide in training, Å; the margin to 1 Å is for what the average smooths out."""
 LOG_POINTS = 1000
 """Most rows of the training curve."""
-LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "letters_nll")
+LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "letters_nll", "collisions")
 """What the training curve holds for each step, besides ``step``."""
 
 
@@ -96,6 +104,8 @@ class ModelOptions:
     likelihood: float = 1.0
     """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out. No
     effect with the encoder ``continuous``, where letters are no choices and have none."""
+    collisions: float = 5.0
+    """Weight κ of atoms that are too close in the generator's loss; 0 leaves it out. No effect with ``continuous``."""
     repeats: float = 1.0
     """A template that the data holds m times is drawn in training in proportion to m to this power: 1 learns
     the database as it is, 0 every distinct template alike."""
@@ -120,8 +130,9 @@ class ModelOptions:
         for name in ("generator", "critic"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"model.{name}: needs at least one layer, every width 1 or more")
-        if self.likelihood < 0:
-            raise InputError(f"model.likelihood: {self.likelihood} is below 0")
+        for name in ("likelihood", "collisions"):
+            if getattr(self, name) < 0:
+                raise InputError(f"model.{name}: {getattr(self, name)} is below 0")
         if not 0 <= self.repeats <= 1:
             raise InputError(f"model.repeats: {self.repeats} is not in [0, 1]")
         if self.learning_rate <= 0:
@@ -274,6 +285,9 @@ class WGANGP(pl.LightningModule):
         self.register_buffer("upto", torch.from_numpy(np.cumsum(share) / np.sum(share)), persistent=False)
         self.held_out = held_out
         self.encoder = generator.head.encoder
+        self.distances = (
+            ShortestDistances(self.encoder.groups) if options.collisions and self.encoder.geometry else None
+        )
         self.step = 0
         """Generator steps done."""
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
@@ -315,17 +329,19 @@ class WGANGP(pl.LightningModule):
 
         self.critic.requires_grad_(False)
         real = self.draw(random)
-        generator_loss = -self.critic(self.generate(random, real)).mean()
+        fake = self.generate(random, real)
+        generator_loss = -self.critic(fake).mean()
         nll = -self.generator.likelihood(real) if options.likelihood else torch.zeros(())
+        close = self.closeness(fake, self.generate(random, real, math.inf)) if self.distances else torch.zeros(())
         generator_adam.zero_grad()
-        self.manual_backward(generator_loss + options.likelihood * nll)
+        self.manual_backward(generator_loss + options.likelihood * nll + options.collisions * close)
         generator_adam.step()
         self.critic.requires_grad_(True)
         self.average.update_parameters(self.generator)
 
         self.step = int(step) + 1
         if self.step % -(-options.max_steps // LOG_POINTS) == 0 or self.step == options.max_steps:
-            losses = torch.stack([critic_loss, distance, penalty, generator_loss, nll]).tolist()
+            losses = torch.stack([critic_loss, distance, penalty, generator_loss, nll, close]).tolist()
             if not all(map(torch.isfinite, torch.tensor(losses))):
                 raise InputError(
                     f"training diverged at step {self.step}; lower model.learning_rate (now {options.learning_rate})"
@@ -353,9 +369,15 @@ class WGANGP(pl.LightningModule):
         """Random input of a batch."""
         return tuple(x.to(self.device) for x in self.generator.noise(self.options.batch_size, random))
 
-    def generate(self, random: torch.Generator, like: Encoded) -> Encoded:
+    def generate(self, random: torch.Generator, like: Encoded, boldness: float = 0.0) -> Encoded:
         """A batch of generated templates, with the space groups of a real batch where these are a condition."""
-        return self.generator(*self.noise(random), like=like if self.generator.head.conditional else None)
+        return self.generator(*self.noise(random), boldness, like=like if self.generator.head.conditional else None)
+
+    def closeness(self, *batches: Encoded) -> Tensor:
+        """E[max(0, 1 - d / d₀)] of generated templates."""
+        parts = (self.encoder.geometry(batch) for batch in batches)
+        shortest = torch.cat([self.distances(part) for part in parts])
+        return torch.relu(1 - shortest / TOO_CLOSE).mean()
 
     @torch.no_grad()
     def score(self, seed: int) -> float:
@@ -376,7 +398,7 @@ class WGANGP(pl.LightningModule):
         else:
             wanted, like = self.encoder.decode(self.draw(random, SCORED)), None
         noise = (x.to(self.device) for x in self.generator.noise(SCORED, random))
-        drawn = self.encoder.decode(self.average.module(*noise, like=like)).projected()
+        drawn = self.encoder.decode(self.average.module(*noise, BOLDNESS, like=like)).projected()
         p, q = (shares(x.number_density, DENSITY_EDGES) for x in (drawn, wanted))
         groups = 1 - total_variation(drawn.spacegroup, wanted.spacegroup)  # 1 where they are a condition
         return float((min_distances(drawn) >= 1.0).mean()) * overlap(p, q) * groups
@@ -509,7 +531,7 @@ def train(
             logger.info(f"the generator of step {steps:,} is kept, with a score of {score:.3f}")
         with torch.no_grad():
             random = torch.Generator().manual_seed(jobs.seed(seed, "calibrate"))
-            made.head.calibrate(made.train()(*made.noise(CALIBRATION, random)))
+            made.head.calibrate(made.train()(*made.noise(CALIBRATION, random), BOLDNESS))
     bundle = Bundle(
         encoder,
         made.eval(),

@@ -36,12 +36,12 @@ class Generator(nn.Module):
         self,
         normal: Tensor,
         uniform: Tensor,
-        temperature: float = 1.0,
+        boldness: float = 0.0,
         like: Encoded | None = None,
         groups: Tensor | None = None,
     ) -> Encoded:
         """Generate templates from :meth:`noise`; the rest as :meth:`cgwgan_core.encoding.Head.forward` has it."""
-        return self.head(self.hidden(normal), uniform, temperature, like, groups)
+        return self.head(self.hidden(normal), uniform, boldness, like, groups)
 
     def likelihood(self, real: Encoded) -> Tensor:
         """Mean log-probability of the choices of real templates, see :meth:`cgwgan_core.encoding.Head.likelihood`."""

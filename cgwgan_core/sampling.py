@@ -7,7 +7,7 @@ import torch
 from . import jobs
 from .crystal import Templates
 from .errors import InputError
-from .gan import Bundle
+from .gan import BOLDNESS, Bundle
 
 BATCH = 2048
 """Templates generated at once. Part of the result: every batch has random numbers of its own."""
@@ -16,7 +16,7 @@ CHUNK = 16 * BATCH
 
 
 def sample(
-    bundle: Bundle, n: int, seed: int, temperature: float = 1.0, spacegroups: Sequence[int] | None = None
+    bundle: Bundle, n: int, seed: int, boldness: float = BOLDNESS, spacegroups: Sequence[int] | None = None
 ) -> Templates:
     """The first ``n`` templates of the endless stream that a seed stands for.
 
@@ -25,15 +25,16 @@ def sample(
     order, but atoms may be too close, and one may occur twice.
 
     :param seed: of the shard.
-    :param temperature: of the choices of space group and letters; 1 as trained, above 1 bolder.
+    :param boldness: β of :mod:`cgwgan_core.encoding.unseen`: how many draws have letters that no training template
+        has; 0 is none on purpose. Space groups keep their proportions.
     :param spacegroups: groups to draw from, in the proportions the training data had them; ``None`` is all.
         The group is a condition of the generator: asking for some costs nothing, no draw is thrown away.
-    :raises ValueError: if ``temperature`` is not above 0.
-    :raises InputError: if the generator knows none of ``spacegroups``, or, as with the encoder
-        ``continuous``, takes no condition or temperature.
+    :raises ValueError: if ``boldness`` is below 0.
+    :raises InputError: if the generator knows none of ``spacegroups``, or, as with the encoder ``continuous``,
+        takes no condition.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature {temperature} is not above 0")
+    if boldness < 0:
+        raise ValueError(f"boldness {boldness} is below 0")
     groups = None
     if spacegroups is not None:
         if not set(spacegroups) & set(bundle.encoder.groups.tolist()):
@@ -47,7 +48,7 @@ def sample(
         for start in range(0, max(n, 1), BATCH):
             random = torch.Generator().manual_seed(jobs.seed(seed, "sample", start))
             with torch.no_grad():
-                encoded = bundle.generator(*bundle.generator.noise(BATCH, random), temperature, groups=groups)
+                encoded = bundle.generator(*bundle.generator.noise(BATCH, random), boldness, groups=groups)
             batches.append(bundle.encoder.decode(encoded)[: n - start].projected())
     finally:
         torch.set_num_threads(threads)

@@ -20,9 +20,9 @@ rule generate:
         runtime=60,
     params:
         code=digest("generate"),
-        options=block("templates", "samples", "keep", "shards", "temperature"),
+        options=block("templates", "samples", "keep", "shards", "boldness"),
         samples=config["templates"]["samples"],
-        temperature=config["templates"]["temperature"],
+        boldness=config["templates"]["boldness"],
         shards=config["templates"]["shards"],
         seed=config["seed"],
     message:

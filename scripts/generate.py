@@ -17,7 +17,7 @@ def main(
     templates: str,
     counts: str,
     samples: int,
-    temperature: float,
+    boldness: float,
     options: TemplateOptions,
     shard: int,
     shards: int,
@@ -31,7 +31,7 @@ def main(
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out, tables.replacing(counts) as temporary:
         for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):
-            drawn = sample(model, size, seed(run_seed, "templates", shard, i), temperature)
+            drawn = sample(model, size, seed(run_seed, "templates", shard, i), boldness)
             selection = select(drawn, options, seen)
             refused += selection.refused
             out.write(checked_columns(drawn, selection))
@@ -47,7 +47,7 @@ if __name__ == "__main__":
             templates=snakemake.output.templates,
             counts=snakemake.output.counts,
             samples=snakemake.params.samples,
-            temperature=snakemake.params.temperature,
+            boldness=snakemake.params.boldness,
             options=TemplateOptions(**snakemake.params.options),
             shard=int(snakemake.wildcards.shard),
             shards=snakemake.params.shards,

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..collisions import Geometry
 from ..crystal import Templates
 from ..errors import InputError
+from ..fingerprint import equivalent_letters
 from ..spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, REPRESENTATIVE
-from .lattice import CELL_TERMS, cell_from_terms, cell_terms
+from .lattice import CELL_TERMS, cell_from_terms, cell_terms, vectors_from_terms
 from .protocol import Encoded, Head
+from .unseen import UnseenLetters, codes
 
 NO_SITE = N_LETTERS
 """Class of an empty slot, after the 27 letters."""
@@ -56,6 +59,7 @@ class Categorical:
         min_sites: int,
         max_sites: int,
         knots: list[list[float]],
+        known: list[int],
     ) -> None:
         """
         :param groups: space groups that can be represented, ascending.
@@ -63,10 +67,12 @@ class Categorical:
         :param max_sites: most sites of a template.
         :param knots: values of each of the :data:`CELL_TERMS`, rising, whose scaled values are evenly spaced
             from -:data:`REACH` to :data:`REACH`, (6, :data:`KNOTS`).
+        :param known: :func:`.unseen.codes` of all sets of letters that describe one of the training data's.
         """
         self.groups = np.array(groups)
         self.min_sites, self.n_slots = min_sites, max_sites
         self.knots = np.array(knots, dtype=np.float64)
+        self.known = known
         self.n_whole = len(groups) + len(CELL_TERMS)
         # what follows from (group, letter): which coordinates are free, and the multiplicity
         offered = MULTIPLICITY[self.groups] > 0
@@ -86,6 +92,8 @@ class Categorical:
         """(groups,): how often each occurs in the data; zero in an encoder that comes from a checkpoint."""
         self.letter_counts = np.zeros((max_sites, len(groups), N_CLASSES, N_CLASSES))
         """(K, groups, 28, 28): how often a class (last axis) follows another in a slot; NO_SITE before the first."""
+        self.sets = np.zeros((0, 1 + max_sites), dtype=np.int64)
+        """(M, 1 + K): every group with its letters that the data has, once, as classes."""
 
     @classmethod
     def fit(cls, templates: Templates, weights: NDArray[np.float64] | None = None) -> "Categorical":
@@ -102,13 +110,25 @@ class Categorical:
         knots = [_scores(terms[free[:, i], i], share[free[:, i]]) for i in range(len(CELL_TERMS))]
         groups = np.unique(templates.spacegroup).tolist()
         sites = templates.n_sites
-        encoder = cls(groups, int(sites.min()), int(sites.max()), np.array(knots).tolist())
+        encoder = cls(groups, int(sites.min()), int(sites.max()), np.array(knots).tolist(), [])
         group, letters = encoder._classes(templates)
+        encoder.sets = np.unique(np.column_stack([group, letters]), axis=0)
+        encoder.known = encoder._descriptions()
         np.add.at(encoder.group_counts, group, share)
         before = np.column_stack([np.full(len(templates), NO_SITE), letters[:, :-1]])
         places = np.arange(letters.shape[1]), group[:, None], before, letters
         np.add.at(encoder.letter_counts, places, share[:, None])
         return encoder
+
+    def _descriptions(self) -> list[int]:
+        """Codes of all sets of letters that describe one of ``sets``, ascending."""
+        found = set()
+        for group, *letters in self.sets.tolist():
+            filled = tuple(letter for letter in letters if letter != NO_SITE)
+            same = equivalent_letters(int(self.groups[group]), filled)
+            same = np.pad(same, [(0, 0), (0, self.n_slots - len(filled))], constant_values=NO_SITE)
+            found |= set(codes(torch.full((len(same),), group), torch.from_numpy(same), NO_SITE).tolist())
+        return sorted(found)
 
     def _classes(self, templates: Templates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Class of the group, (N,), and of each slot, (N, K)."""
@@ -116,6 +136,17 @@ class Categorical:
         width = min(self.n_slots, templates.letters.shape[1])
         letters[:, :width] = np.where(templates.letters < 0, NO_SITE, templates.letters)[:, :width]
         return np.searchsorted(self.groups, templates.spacegroup), letters
+
+    def variety(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """What :meth:`UnseenLetters.fit` takes over from the data."""
+        group, letters = self.sets[:, 0], self.sets[:, 1:]
+        sets = np.bincount(group, minlength=len(self.groups))
+        counts = np.zeros((len(self.groups), N_CLASSES))
+        np.add.at(counts, (group[:, None], letters), 1)
+        # every letter of a group has a chance
+        often = counts[:, :N_LETTERS] + 0.5 * self.offered.numpy()
+        sites = np.bincount((letters != NO_SITE).sum(1), minlength=self.n_slots + 1)[1:]
+        return sets / np.maximum(self.group_counts, 1e-12), often, sites
 
     def scale(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cell terms to normal scores in [-REACH, REACH], (N, 6)."""
@@ -134,6 +165,7 @@ class Categorical:
             "min_sites": self.min_sites,
             "max_sites": self.n_slots,
             "knots": self.knots.tolist(),
+            "known": self.known,
         }
 
     @classmethod
@@ -203,6 +235,22 @@ class Categorical:
         cell = cell_from_terms(spacegroup, self.unscale(whole[:, n:]), multiplicity.sum(1))
         return Templates(spacegroup, cell, letters, coords)
 
+    def geometry(self, encoded: Encoded) -> Geometry:
+        """See :class:`Encoder`."""
+        whole, sites = encoded
+        n = len(self.groups)
+        group, letters = whole[:, :n].argmax(1), sites[..., :N_CLASSES].argmax(2)
+        trait = self.traits.to(group.device)[group[:, None], letters]
+        circle = sites[..., N_CLASSES : N_CLASSES + 6].unflatten(-1, (3, 2))
+        # the angle of a fixed coordinate, a point at the origin, has no gradient
+        cosine = torch.where(trait[..., :3] > 0, circle[..., 1], 1.0)
+        coords = torch.atan2(circle[..., 0], cosine) / (2 * torch.pi)
+        n_atoms = torch.where(letters == NO_SITE, 0.0, 2 ** (8 * trait[..., 3])).sum(1)
+        terms = _interpolated(whole[:, n:], torch.from_numpy(self.knots).to(whole))
+        hexagonal = torch.from_numpy((self.groups >= 143) & (self.groups <= 194)).to(group.device)[group]
+        vectors = vectors_from_terms(terms, self.cell_free.to(group.device)[group], hexagonal, n_atoms)
+        return Geometry(group, torch.where(letters == NO_SITE, -1, letters), coords, vectors)
+
     def head(self, width: int) -> "CategoricalHead":
         """See :class:`Encoder`."""
         return CategoricalHead(self, width)
@@ -235,7 +283,9 @@ class CategoricalHead(Head):
         super().__init__()
         self.encoder = encoder
         n, k = len(encoder.groups), encoder.n_slots
-        self.n_noise = n + k * N_CLASSES
+        self.unseen = UnseenLetters(encoder.single, encoder.known, k)
+        self.unseen.fit(*encoder.variety())
+        self.n_noise = n + k * N_CLASSES + self.unseen.n_noise
         self.register_buffer("often", _log_share(encoder.group_counts, 0.0))
         self.letter = nn.ModuleList(nn.Linear(width, N_CLASSES) for _ in range(k))
         self.next = nn.Parameter(_log_share(encoder.letter_counts, 0.5))
@@ -258,7 +308,7 @@ class CategoricalHead(Head):
         self,
         hidden: Tensor,
         noise: Tensor,
-        temperature: float = 1.0,
+        boldness: float = 0.0,
         like: Encoded | None = None,
         groups: Tensor | None = None,
     ) -> Encoded:
@@ -271,9 +321,13 @@ class CategoricalHead(Head):
             if groups is not None:
                 known = torch.from_numpy(self.encoder.groups).to(groups.device)
                 often = often.masked_fill(~torch.isin(known, groups).to(often.device), -torch.inf)
-            group = choose(often.expand(len(hidden), n), noise[:, :n], temperature)
-        uniform = noise[:, n:].view(len(hidden), k, N_CLASSES)
-        letters, choices, _ = self._letters(group, lambda slot, logits: choose(logits, uniform[:, slot], temperature))
+            group = choose(often.expand(len(hidden), n), noise[:, :n])
+        uniform = noise[:, n : n + k * N_CLASSES].view(len(hidden), k, N_CLASSES)
+        rows, unseen = self.unseen(group.argmax(1), noise[:, n + k * N_CLASSES :], boldness)
+        unseen = functional.one_hot(unseen, N_CLASSES).to(hidden.dtype)
+        letters, choices, _ = self._letters(
+            group, lambda slot, logits: choose(logits, uniform[:, slot]).index_copy(0, rows, unseen[:, slot])
+        )
         hidden = self.mix(self.spread(hidden) + choices)
         terms = REACH * torch.tanh(self.terms(hidden))
         if not self.training:
@@ -368,6 +422,18 @@ def _mapped(x: Tensor, knots: Tensor) -> Tensor:
     return scores.clamp(-REACH, REACH).T
 
 
+def _interpolated(scores: Tensor, knots: Tensor) -> Tensor:
+    """Piecewise linear, from evenly spaced scores to knots, column by column: the inverse of :func:`_mapped`.
+
+    :param scores: in [-REACH, REACH], (B, C).
+    :param knots: (C, K).
+    """
+    place = (scores.T + REACH) * ((knots.shape[1] - 1) / (2 * REACH))
+    below = place.detach().floor().long().clamp(0, knots.shape[1] - 2)
+    low, high = knots.gather(1, below), knots.gather(1, below + 1)
+    return (low + (high - low) * (place - below)).T
+
+
 def _ranks(n: int) -> list[float]:
     """Share of a normal distribution below each of n evenly spaced scores from -REACH to REACH."""
     return [NormalDist().cdf(u) for u in np.linspace(-REACH, REACH, n)]
@@ -386,15 +452,14 @@ def _scores(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArra
     return knots + np.arange(KNOTS) * 1e-6 * (knots[-1] - knots[0])
 
 
-def choose(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+def choose(logits: Tensor, uniform: Tensor) -> Tensor:
     """One-hot samples of categorical distributions, with the softmax's gradient.
 
     :param logits: (B, C), -inf where a class is forbidden.
     :param uniform: random numbers in (0, 1), (B, C).
-    :param temperature: divides the logits.
     """
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
-    noisy = logits / temperature + gumbel
+    noisy = logits + gumbel
     soft = torch.softmax(noisy, dim=1)
     hard = functional.one_hot(noisy.argmax(1), logits.shape[1]).to(soft.dtype)
     return hard + (soft - soft.detach())

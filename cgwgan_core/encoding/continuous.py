@@ -110,6 +110,9 @@ class Continuous:
         coords = on_representatives(spacegroup, letters, sites[..., 1:])
         return Templates(spacegroup, constrain_cell(spacegroup, whole[:, 2:]), letters, coords)
 
+    geometry = None
+    """See :class:`Encoder`: rounding leaves no gradient."""
+
     def head(self, width: int) -> "ContinuousHead":
         """See :class:`Encoder`."""
         return ContinuousHead(self, width)
@@ -118,7 +121,7 @@ class Continuous:
 class ContinuousHead(Head):
     """One linear layer and a tanh, stretched to the range of each number.
 
-    Everything comes from the noise vector: there is no condition and no choice, hence no temperature, no
+    Everything comes from the noise vector: there is no condition and no choice, hence no boldness, no
     likelihood and nothing to calibrate. Untrained, it draws about the means of the data.
     """
 
@@ -140,21 +143,18 @@ class ContinuousHead(Head):
         self,
         hidden: Tensor,
         noise: Tensor,
-        temperature: float = 1.0,
+        boldness: float = 0.0,
         like: Encoded | None = None,
         groups: Tensor | None = None,
     ) -> Encoded:
         """See :class:`Head`.
 
-        :raises InputError: if space groups are asked for, or a temperature other than 1.
+        :param boldness: has no effect, as nothing is a choice.
+        :raises InputError: if space groups are asked for.
         """
         if like is not None or groups is not None:
             raise InputError(
                 "with model.encoder continuous, space groups cannot be asked for: the generator draws all of them"
-            )
-        if temperature != 1:
-            raise InputError(
-                f"templates.temperature: {temperature}, but model.encoder continuous makes no choices; set it to 1"
             )
         numbers = self.middle + self.reach * torch.tanh(self.numbers(hidden))
         whole, sites = numbers.split([len(WHOLE), self.encoder.n_slots * len(SITE)], dim=1)

@@ -6,7 +6,9 @@ unlike alpha, beta, gamma any three angles alpha*, beta, gamma between 0 and 180
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..spacegroups import CELL_FREE, constrain_cell
 
@@ -47,3 +49,26 @@ def cell_from_terms(
     unit = np.exp(cell_terms(shape, np.ones(len(terms)))[:, 0])
     shape[:, :3] *= np.cbrt(np.exp(terms[:, 0]) * n_atoms / unit)[:, None]
     return shape
+
+
+def vectors_from_terms(terms: Tensor, free: Tensor, hexagonal: Tensor, n_atoms: Tensor) -> Tensor:
+    """The vectors of the cells of :func:`cell_from_terms`, with gradients.
+
+    :param terms: as :func:`cell_terms` gives them, (N, 6).
+    :param free: 1 for terms that the crystal system leaves free, 0 for the others, (N, 6).
+    :param hexagonal: whether the cell has hexagonal axes, (N,).
+    :param n_atoms: atoms in the conventional cell, (N,).
+    :returns: lattice vectors as rows, (N, 3, 3) Å: a along x, b in the xy plane.
+    """
+    right = torch.full_like(terms[:, 0], 90.0)
+    fixed = torch.stack([right, right, torch.where(hexagonal, 120.0, right)], dim=1)
+    angles = torch.where(free[:, 3:] > 0, terms[:, 3:].clamp(1, 179), fixed)
+    (cs, cb, cg), (ss, sb, sin) = torch.deg2rad(angles).cos().T, torch.deg2rad(angles).sin().T
+    ratios = (terms[:, 1:3] * free[:, 1:3]).exp().T
+    zero = torch.zeros_like(cg)
+    a = torch.stack([torch.ones_like(cg), zero, zero], dim=1)
+    b = ratios[0][:, None] * torch.stack([cg, sin, zero], dim=1)
+    c = ratios[1][:, None] * torch.stack([cb, -sb * cs, sb * ss], dim=1)
+    volume = ratios[0] * sin * ratios[1] * sb * ss
+    length = (terms[:, 0].exp() * n_atoms / volume) ** (1 / 3)
+    return length[:, None, None] * torch.stack([a, b, c], dim=1)

@@ -1,11 +1,13 @@
 """What a representation of templates provides: tensors for the networks, and an output layer for the generator."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..collisions import Geometry
 from ..crystal import Templates
 
 
@@ -29,6 +31,9 @@ class Encoder(Protocol):
     """K, the most sites a template has."""
     n_site: int
     """S, length of the vector of one site."""
+    geometry: Callable[[Encoded], Geometry] | None
+    """Where the atoms are, with gradients: what :meth:`decode` gives, for :mod:`cgwgan_core.collisions`. ``None`` where
+    the representation has no gradients to give."""
 
     @classmethod
     def fit(cls, templates: Templates, weights: NDArray[np.float64] | None = None) -> "Encoder":
@@ -69,7 +74,7 @@ class Head(nn.Module):
         self,
         hidden: Tensor,
         noise: Tensor,
-        temperature: float = 1.0,
+        boldness: float = 0.0,
         like: Encoded | None = None,
         groups: Tensor | None = None,
     ) -> Encoded:
@@ -77,7 +82,8 @@ class Head(nn.Module):
 
         :param hidden: last hidden layer, (B, width).
         :param noise: uniform in (0, 1), (B, n_noise).
-        :param temperature: of the choices; 1 as trained, above 1 bolder, towards 0 always the likeliest.
+        :param boldness: how many templates get choices that no training template has; 0 is none, infinity is as many
+            as can be.
         :param like: templates whose space groups to take instead of drawing them.
         :param groups: space group numbers to draw from, in the proportions they have among themselves;
             ``None`` is all.

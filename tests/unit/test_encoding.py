@@ -15,7 +15,17 @@ from cgwgan_core.encoding import Categorical, Encoded
 from cgwgan_core.encoding.categorical import N_CLASSES, NO_SITE, REACH, choose
 from cgwgan_core.encoding.lattice import cell_from_terms, cell_terms
 from cgwgan_core.errors import InputError
-from cgwgan_core.spacegroups import CELL_FREE, FREE, MULTIPLICITY, REPRESENTATIVE, cell_volume, constrain_cell
+from cgwgan_core.fingerprint import coarse_keys
+from cgwgan_core.spacegroups import (
+    CELL_FREE,
+    FREE,
+    MULTIPLICITY,
+    REPRESENTATIVE,
+    cell_vectors,
+    cell_volume,
+    constrain_cell,
+)
+from cgwgan_core.templates import impossible_sites
 
 
 def all_groups(copies: int = 2, seed: int = 0) -> Templates:
@@ -218,20 +228,83 @@ def test_untrained_choices_have_the_frequencies_of_the_data() -> None:
             assert_allclose((found.letters[there, 0] == letter).mean(), wanted, atol=0.2)
 
 
-def test_temperature() -> None:
-    templates = all_groups()
-    often = templates[np.flatnonzero(templates.spacegroup == 12)[:1]]
-    encoder = Categorical.fit(Templates.concat([templates, often]))
-    torch.manual_seed(4)
+def few_kinds() -> Templates:
+    """Several sets of letters in each of four groups, with weights that differ, one set in two settings."""
+    kinds = [(12, [0, 1, 8]), (12, [8, 8, 9]), (225, [0, 1, 2]), (225, [0, 2, 4]), (225, [1, 2, 4]), (62, [2, 2, 3, 3])]
+    copies = [20, 10, 60, 5, 5, 30]
+    base = all_groups(copies=1)
+    rows = np.repeat(np.arange(len(kinds)), copies)
+    groups = np.array([kinds[i][0] for i in rows], dtype=np.int16)
+    letters = np.array([[*kinds[i][1], -1][:4] for i in rows], dtype=np.int8)
+    cells = base.cell[[int(np.flatnonzero(base.spacegroup == number)[0]) for number in groups]]
+    coords = np.random.default_rng(0).random((len(rows), 4, 3))
+    return Templates(groups, cells, letters, coords).projected()
+
+
+def bold_draws(data: Templates, boldness: float, n: int = 3000) -> tuple[Categorical, Templates]:
+    encoder = Categorical.fit(data)
+    torch.manual_seed(2)
     head = encoder.head(16)
-    hidden = torch.randn(1, 16).expand(300, 16)
-    kinds = {}
-    for temperature in (1e-4, 1.0):
-        with torch.no_grad():
-            found = encoder.decode(head(hidden, torch.rand(300, head.n_noise), temperature))
-        kinds[temperature] = len(np.unique(np.column_stack([found.spacegroup, found.letters]), axis=0))
-    assert kinds[1e-4] == 1
-    assert kinds[1.0] > 100
+    with torch.no_grad():
+        return encoder, encoder.decode(head(torch.randn(n, 16), torch.rand(n, head.n_noise), boldness))
+
+
+def test_unseen_letters_are_possible_and_unseen() -> None:
+    data = few_kinds()
+    known = set(coarse_keys(data))
+    _, found = bold_draws(data, float("inf"))
+    assert not impossible_sites(found).any()
+    assert (np.diff(np.where(found.letters < 0, 99, found.letters), axis=1) >= 0).all()
+    assert set(found.n_sites) == {3, 4}
+    new = np.array([key not in known for key in coarse_keys(found)])
+    assert new.mean() > 0.99  # where none of the tries is unseen, the letters are learnt ones
+    _, timid = bold_draws(data, 0.0)
+    assert np.mean([key in known for key in coarse_keys(timid)]) > 0.3
+    # letters of the data's kinds are preferred, each kind counted once: b of group 12 over letters the data lack
+    in_12 = found.letters[found.spacegroup == 12]
+    assert (in_12 == 8).sum() > 2 * (in_12 == 3).sum() > 0
+
+
+def test_share_of_unseen_letters_follows_variety() -> None:
+    """β M / (N + β M), with M sets of letters among the N structures of a group."""
+    data = few_kinds()
+    known = set(coarse_keys(data))
+    boldness = 10.0
+    for number, structures, sets in ((12, 30, 2), (225, 70, 3), (62, 30, 1)):
+        new = []
+        for beta in (0.0, boldness):
+            _, found = bold_draws(data, beta, 12_000)
+            mine = found[found.spacegroup == number]
+            new.append(np.mean([key not in known for key in coarse_keys(mine)]))
+        share = boldness * sets / (structures + boldness * sets)
+        assert_allclose(new[1], share + (1 - share) * new[0], atol=0.04)
+
+
+def test_unseen_letters_outlive_the_checkpoint() -> None:
+    data = few_kinds()
+    encoder, wanted = bold_draws(data, float("inf"))
+    again = Categorical.from_state(json.loads(json.dumps(encoder.state())))
+    torch.manual_seed(2)
+    head = encoder.head(16)
+    loaded = again.head(16)
+    loaded.load_state_dict(head.state_dict())
+    torch.manual_seed(2)
+    encoder.head(16)  # the same random state as where they were drawn
+    with torch.no_grad():
+        found = again.decode(loaded(torch.randn(3000, 16), torch.rand(3000, loaded.n_noise), float("inf")))
+    assert_same(found, wanted)
+
+
+def test_geometry_is_that_of_the_decoded_template() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates)
+    group, letters, coords, vectors = encoder.geometry(encoder.encode(templates))
+    assert_array_equal(encoder.groups[group], templates.spacegroup)
+    assert_array_equal(letters, templates.letters)
+    assert_allclose(vectors.numpy(), cell_vectors(templates.cell), atol=2e-3)
+    free = FREE[templates.spacegroup[:, None], templates.letters] & (templates.letters >= 0)[..., None]
+    off = (coords.numpy() - templates.coords)[free]
+    assert np.abs(off - np.round(off)).max() < 1e-5
 
 
 def test_groups_are_those_asked_for() -> None:
@@ -306,11 +379,10 @@ def test_weights_are_copies() -> None:
 
 def test_choices_have_the_probabilities_of_the_softmax() -> None:
     logits = torch.tensor([0.0, 1.0, -torch.inf, 2.0]).expand(40_000, 4)
-    for temperature in (0.5, 1.0, 2.0):
-        torch.manual_seed(5)
-        drawn = choose(logits, torch.rand(40_000, 4), temperature)
-        assert torch.equal(drawn.sum(1), torch.ones(40_000))
-        assert_allclose(drawn.mean(0), torch.softmax(logits[0] / temperature, 0), atol=0.01)
+    torch.manual_seed(5)
+    drawn = choose(logits, torch.rand(40_000, 4))
+    assert torch.equal(drawn.sum(1), torch.ones(40_000))
+    assert_allclose(drawn.mean(0), torch.softmax(logits[0], 0), atol=0.01)
 
 
 def test_empty_slot_is_a_class_of_its_own() -> None:

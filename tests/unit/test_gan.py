@@ -124,6 +124,7 @@ def test_critic_scores_each_template_by_itself() -> None:
         ({"generator": []}, "model.generator"),
         ({"learning_rate": 0.0}, "model.learning_rate"),
         ({"likelihood": -1.0}, "model.likelihood"),
+        ({"collisions": -1.0}, "model.collisions"),
         ({"repeats": 1.5}, "model.repeats"),
     ],
 )
@@ -385,4 +386,4 @@ def test_unreadable_and_foreign_checkpoints(trained: Path, tmp_path: Path) -> No
 
 
 def test_format_is_marked() -> None:
-    assert gan.FORMAT == "cgwgan generator 2", "raise the number whenever the layout changes"
+    assert gan.FORMAT == "cgwgan generator 3", "raise the number whenever the layout changes"

@@ -73,6 +73,20 @@ def test_none(bundle: Bundle) -> None:
     assert len(sample(bundle, 0, seed=1)) == 0
 
 
-def test_temperature_must_be_positive(bundle: Bundle) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        sample(bundle, 1, seed=1, temperature=0.0)
+def test_boldness_must_not_be_negative(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="below 0"):
+        sample(bundle, 1, seed=1, boldness=-1.0)
+
+
+def test_unseen_letters_leave_space_groups_as_they_are(bundle: Bundle) -> None:
+    """The data has one set of letters for each group; β M / (N + β M) of its draws have others."""
+    timid, bold = (sample(bundle, 4000, seed=1, boldness=boldness) for boldness in (0.0, 40.0))
+    assert_array_equal(timid.spacegroup, bold.spacegroup)
+    kinds = {2: [0, 2, 8], 12: [0, 8, 9], 166: [0, 2, 8]}
+    known = np.array([kinds[number] for number in bold.spacegroup])
+    other = (bold.letters != known).any(1)
+    learnt = (timid.letters != known).any(1)
+    for number in kinds:
+        mine = bold.spacegroup == number
+        expected = 0.5 + 0.5 * learnt[mine].mean()
+        assert abs(other[mine].mean() - expected) < 0.04
