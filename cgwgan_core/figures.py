@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from .distributions import DENSITY_EDGES, overlap, shares
 from .funnel import Funnel, Stage
-from .quality import DENSITY_EDGES, crystal_systems, overlap, shares
-from .spacegroups import CRYSTAL_SYSTEMS, symbol
+from .spacegroups import CRYSTAL_SYSTEMS, crystal_systems, symbol
 
 INK, MUTED, GRID = "#1d2733", "#6b7683", "#e3e7eb"
 REAL, GENERATED, CHOSEN, IMAGINARY = "#a3aebb", "#1b6f93", "#e07b29", "#c2362b"
@@ -231,6 +231,32 @@ def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray 
             text = f"overlap Σ min(p, q) = {overlap(p, q):.3f}"
             axes.text(0.99, 0.74, text, transform=axes.transAxes, ha="right", va="top", size=8.5)
         return _svg(figure, "density", "Distributions of number density, training and generated templates")
+
+
+def figure_latent(real: Sequence[Sequence[float]], generated: Sequence[Sequence[float]]) -> str:
+    """The critic's latent space in two dimensions, a point for each template; empty text for none.
+
+    :param real: places of training templates, (N, 2); axes have no unit.
+    :param generated: places of generated templates, (M, 2).
+    """
+    if not len(real) or not len(generated):
+        return ""
+    with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
+        figure, axes = _figure(_WIDTH, 4.6, left=0.03, right=0.985, bottom=0.06, top=0.985)
+        parts = [np.asarray(x, dtype=float) for x in (real, generated)]
+        points = np.concatenate(parts)
+        colours = np.repeat([MUTED, GENERATED], [len(part) for part in parts])
+        # in an order that lets neither set lie on top of the other
+        order = np.random.default_rng(0).permutation(len(points))
+        axes.scatter(*points[order].T, s=9, c=colours[order], alpha=0.65, linewidth=0)
+        low, high = points.min(0), points.max(0)
+        middle, half = (low + high) / 2, 0.54 * (high - low)
+        axes.set(
+            xlim=(middle[0] - half[0], middle[0] + 1.35 * half[0]), ylim=(middle[1] - half[1], middle[1] + half[1])
+        )
+        axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
+        _legend(axes, [(f"training, {len(real):,}", REAL), (f"generated, {len(generated):,}", GENERATED)])
+        return _svg(figure, "latent", "The critic's latent space by t-SNE, training and generated templates")
 
 
 def _pairs(

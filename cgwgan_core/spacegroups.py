@@ -18,7 +18,7 @@ from importlib.resources import files
 
 import moyopy
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -95,6 +95,12 @@ CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "tri
 def crystal_system(number: int) -> str:
     """One of :data:`CRYSTAL_SYSTEMS`."""
     return CRYSTAL_SYSTEMS[np.searchsorted([2, 15, 74, 142, 167, 194, 230], number)]
+
+
+def crystal_systems(numbers: ArrayLike) -> NDArray[np.str_]:
+    """Crystal system of each space group, empty for 0, (N,)."""
+    names = np.array(["", *(crystal_system(number) for number in range(1, 231))])
+    return names[np.asarray(numbers, dtype=int)]
 
 
 # ------------------------------------------------------------------------------------------------ lattices
