@@ -2,9 +2,9 @@
 
 AMD_k is the distance of an atom to its k-th nearest neighbour, averaged over the atoms of the cell (Widdowson,
 Mosca, Pulido, Cooper & Kurlin, MATCH 87, 529 (2022), doi:10.46793/match.87-3.529W). The sequence AMD_1, AMD_2, ...
-does not depend on cell, origin, setting or order of atoms, changes continuously when atoms move, and tells almost
-all known crystals apart. Nothing in it is learnt, so that it favours no model and no training set. Elements have no
-part in it, as a template has none.
+does not depend on cell, origin, setting or order of atoms, and changes continuously when atoms move, which keys with
+bins do not. Nothing in it is learnt, so that it favours no model and no training set. Elements have no part in it, as
+a template has none.
 
 Here size is separated from arrangement: distances are in units of the free length (V/n)^⅓ per atom, and ln(V/n) is
 a component of its own.
