@@ -245,17 +245,15 @@ def figure_latent(real: Sequence[Sequence[float]], generated: Sequence[Sequence[
         figure, axes = _figure(_WIDTH, 4.6, left=0.03, right=0.985, bottom=0.06, top=0.985)
         parts = [np.asarray(x, dtype=float) for x in (real, generated)]
         points = np.concatenate(parts)
-        colours = np.repeat([MUTED, GENERATED], [len(part) for part in parts])
+        colours = np.repeat([REAL, GENERATED], [len(part) for part in parts])
         # in an order that lets neither set lie on top of the other
         order = np.random.default_rng(0).permutation(len(points))
-        axes.scatter(*points[order].T, s=9, c=colours[order], alpha=0.65, linewidth=0)
-        low, high = points.min(0), points.max(0)
-        middle, half = (low + high) / 2, 0.54 * (high - low)
-        axes.set(
-            xlim=(middle[0] - half[0], middle[0] + 1.35 * half[0]), ylim=(middle[1] - half[1], middle[1] + half[1])
-        )
+        axes.scatter(*points[order].T, s=10, c=colours[order], alpha=0.8, linewidth=0)
+        low, span = points.min(0), np.ptp(points, axis=0)
+        axes.set_xlim(low[0] - 0.04 * span[0], low[0] + 1.25 * span[0])  # room for the names
+        axes.set_ylim(low[1] - 0.04 * span[1], low[1] + 1.04 * span[1])
         axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
-        _legend(axes, [(f"training, {len(real):,}", REAL), (f"generated, {len(generated):,}", GENERATED)])
+        _legend(axes, [(f"training, {len(real):,}", REAL), (f"generated, {len(generated):,}", GENERATED)], step=0.05)
         return _svg(figure, "latent", "The critic's latent space by t-SNE, training and generated templates")
 
 
@@ -420,11 +418,14 @@ def _figure(width: float, height: float, **margins: float) -> tuple[Figure, Axes
     return figure, figure.add_subplot()
 
 
-def _legend(axes: Axes, entries: Sequence[tuple[str, str]]) -> None:
-    """Names in their own colours in the upper right corner, instead of a box of lines."""
+def _legend(axes: Axes, entries: Sequence[tuple[str, str]], step: float = 0.1) -> None:
+    """Names in their own colours in the upper right corner, instead of a box of lines.
+
+    :param step: from one to the next, as share of the axes' height.
+    """
     for i, (text, colour) in enumerate(entries):
         dark = MUTED if colour == REAL else colour
-        at = (0.99, 0.99 - 0.1 * i)
+        at = (0.99, 0.99 - step * i)
         axes.text(*at, text, transform=axes.transAxes, ha="right", va="top", color=dark, weight="bold")
 
 
