@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 ROWS = {
     **METRICS,
     "recall_aflow": Metric("recall of AFLOW coarse keys", "share of them among the usable draws"),
-    "recall_aflow_in_training": Metric("the same, those in training", ""),
-    "recall_aflow_not_in_training": Metric("the same, those not in training", ""),
+    "recall_aflow_in_training": Metric("recall of AFLOW coarse keys in training", ""),
+    "recall_aflow_not_in_training": Metric("recall of AFLOW coarse keys not in training", ""),
     "seconds": Metric("seconds per 1,000 draws", ""),
 }
 GROWN = ("generator", "independent")
