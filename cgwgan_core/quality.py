@@ -15,7 +15,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
-from .crystal import Templates, decorate, expand, min_distances, spacegroup_of
+from .crystal import Templates, decorate, expand, min_distances, spacegroup_of, with_full_symmetry
 from .descriptor import NEIGHBOURS, descriptors
 from .distributions import DENSITY_EDGES, frechet, jensen_shannon, overlap, shares, total_variation, within
 from .fingerprint import coarse_keys, fingerprints
@@ -78,7 +78,11 @@ METRICS = {
     "recall_held_out": Metric("recall of held-out coarse keys", "share of them among the usable draws"),
     "recall_fingerprints": Metric("recall of held-out fingerprints", "share of them among the usable draws"),
 }
-"""Every figure of :func:`judge` by its key. Shares are of all draws; distributions are compared with training's."""
+"""Every figure of :func:`judge` by its key.
+
+Shares are of all draws; distributions are compared with training's; keys that are counted (distinct, novel, recall)
+are those of the symmetry that moyo finds, see :func:`discovery`.
+"""
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,6 @@ def judge(
     )
     letters = mine["spacegroup"], drawn.coarse, real["spacegroup"], train.coarse
     first, last = discovery(drawn, train, held_out, options, [min(n, FIRST), n], wanted)
-    memorised = np.isin(drawn.fingerprint[usable], train.fingerprint)
     return {
         "n": n,
         "symmetric": _ratio(int(drawn.symmetric.sum()), n),
@@ -209,7 +212,6 @@ def judge(
         "distinct_first": 1000 * _ratio(first.pop("distinct"), first["draws"]),
         "distinct": 1000 * _ratio(last.pop("distinct"), last.pop("draws")),
         **last,
-        "memorised": _ratio(int(memorised.sum()), memorised.size),
     }
 
 
@@ -223,19 +225,27 @@ def discovery(
 ) -> list[dict[str, float]]:
     """How distinct templates, novelty and recall grow with the number of draws.
 
+    Keys are those of the symmetry that moyo finds, as in the pipeline: what was asked for in one group and has the
+    symmetry of another counts as the latter. It is looked for in the first usable draw of each requested fingerprint.
+
     :param steps: numbers of draws to look at, ascending.
     :returns: one row for each step, with ``draws``, the number of ``distinct`` fingerprints of usable draws, and
-        ``novel``, ``novel_fingerprints``, ``recall_held_out``, ``recall_fingerprints`` and ``recall_<name>`` of
-        ``wanted`` as :func:`judge` has them.
+        ``novel``, ``novel_fingerprints``, ``memorised``, ``recall_held_out``, ``recall_fingerprints`` and
+        ``recall_<name>`` of ``wanted`` as :func:`judge` has them.
     """
     usable = np.flatnonzero(drawn.usable(options))
+    _, first, same = np.unique(drawn.fingerprint[usable], return_index=True, return_inverse=True)
+    found = Draws(_where_grown(drawn.templates[usable[first]]))
+    known = np.isin(found.fingerprint, train.fingerprint)[same]
 
     def firsts(keys: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
         """The distinct keys of usable draws, and the place of the first draw of each."""
-        distinct, first = np.unique(keys[usable], return_index=True)
-        return distinct, usable[first]
+        distinct, kind = np.unique(keys, return_inverse=True)
+        place = np.full(len(distinct), len(drawn))
+        np.minimum.at(place, kind, usable[first])
+        return distinct, place
 
-    (coarse, coarse_at), (prints, prints_at) = firsts(drawn.coarse), firsts(drawn.fingerprint)
+    (coarse, coarse_at), (prints, prints_at) = firsts(found.coarse), firsts(found.fingerprint)
     new, new_print = ~np.isin(coarse, train.coarse), ~np.isin(prints, train.fingerprint)
     targets = {"held_out": np.unique(held_out.coarse), **{k: np.array(sorted(v)) for k, v in (wanted or {}).items()}}
     hits = {name: np.isin(coarse, keys) for name, keys in targets.items()}
@@ -250,11 +260,22 @@ def discovery(
                 "distinct": int(seen_print.sum()),
                 "novel": _ratio(int((seen & new).sum()), int(seen.sum())),
                 "novel_fingerprints": _ratio(int((seen_print & new_print).sum()), int(seen_print.sum())),
+                "memorised": _ratio(int(known[usable < n].sum()), int((usable < n).sum())),
                 **{f"recall_{k}": _ratio(int((seen & hit).sum()), len(targets[k])) for k, hit in hits.items()},
                 "recall_fingerprints": _ratio(int((seen_print & hit_print).sum()), len(held_prints)),
             }
         )
     return rows
+
+
+def _where_grown(templates: Templates) -> Templates:
+    """Templates as moyo finds them where that is another group or a smaller cell, and as they are elsewhere.
+
+    Monoclinic and triclinic lattices have many cells, and which one a description takes shows in its fingerprint.
+    """
+    found = with_full_symmetry(templates)
+    grown = (found.spacegroup != templates.spacegroup) | (found.n_atoms != templates.n_atoms)
+    return Templates.concat([templates, found])[np.arange(len(templates)) + np.where(grown, len(templates), 0)]
 
 
 def spacegroups_found(templates: Templates, symprec: float = 1e-3) -> NDArray[np.int64]:

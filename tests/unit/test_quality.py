@@ -78,6 +78,11 @@ def test_symmetry_that_has_grown_is_found_and_is_at_least_what_was_asked_for():
     drawn = Draws(caesium)
     found = judge(drawn, drawn, drawn, OPTIONS)
     assert (found["symmetric"], found["exact"]) == (1.0, 0.5)
+    # what is counted is what they are: one CsCl, one tetragonal
+    wanted = {"caesium_chloride": {"221:ab"}, "asked_for": {"123:ad"}}
+    rows = discovery(drawn, Draws(grown), Draws(grown[:0]), OPTIONS, [1, 2], wanted)
+    assert [(row["recall_caesium_chloride"], row["recall_asked_for"]) for row in rows] == [(1.0, 0.0), (1.0, 1.0)]
+    assert [row["distinct"] for row in rows] == [1, 2]
 
 
 def test_real_structures_are_judged_as_themselves():
