@@ -85,6 +85,17 @@ def test_symmetry_that_has_grown_is_found_and_is_at_least_what_was_asked_for():
     assert [row["distinct"] for row in rows] == [1, 2]
 
 
+@settings(max_examples=40, deadline=None)
+@given(templates())
+def test_a_template_of_training_is_not_new_whatever_its_cell(template: Templates):
+    if quality.spacegroups_found(template)[0] != template.spacegroup[0]:
+        return  # it has grown, and is no longer what training has
+    one, none = Draws(template), Draws(template[:0])
+    loose = TemplateOptions(min_distance=0.0, max_atoms=1000)
+    (row,) = discovery(one, one, none, loose, [1])
+    assert (row["novel"], row["novel_fingerprints"], row["memorised"]) == (0.0, 0.0, 1.0)
+
+
 def test_real_structures_are_judged_as_themselves():
     real = Draws(real_templates())
     found = judge(real, real, real, OPTIONS)
