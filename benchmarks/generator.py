@@ -1,206 +1,217 @@
-"""How good a generator is, beside what it has to beat. Writes a JSON file, prints a table.
+"""How good a generator is, beside what it has to beat. Prints the tables of the model card, writes a JSON file.
 
     python benchmarks/generator.py cgwgan_core/data/generator.ckpt results/data/training.parquet --output generator.json
 
-For every seed, n templates are drawn from the checkpoint and from each reference, and judged by
-:func:`cgwgan_core.quality.judge`, whose docstring defines every figure:
+Three parts, every figure the mean over the seeds with the half width of its 95 % interval:
 
-- ``real``: structures of the training side drawn with replacement: what no generator can surpass but in novelty;
-- ``jittered``: retrieval, the same with noise on coordinates and lattice;
-- ``independent``: every part of a template drawn by itself from the training side;
-- ``pyxtal``: random crystals of PyXtal, with groups, elements and numbers of atoms of training structures. It
-  takes longer than all else, hence a smaller number. A composition it finds no crystal for is a failed draw.
+1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
+2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
+   groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
+3. how distinct templates, novelty and recall grow up to ``--growth`` draws.
 
-Distributions are compared with the training side and, in a second table, with the held-out side of the split,
-which has other coarse keys by construction. Figures are means over the seeds with the half width of the 95 %
-interval.
+:data:`cgwgan_core.quality.METRICS` defines the figures. Here recall is also that of the AFLOW prototypes with as
+many sites as training has, by coarse key: of all, and of those that are and are not on the training side.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from cgwgan_core import tables
-from cgwgan_core.baselines import independent, jittered
-from cgwgan_core.crystal import Templates
-from cgwgan_core.fingerprint import coarse_keys, fingerprints
-from cgwgan_core.gan import BOLDNESS, load_generator
-from cgwgan_core.quality import Draws, Facts, interval, judge
-from cgwgan_core.sampling import sample
+from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit
+from cgwgan_core.evaluation import Figures, Maker, evaluate, makers, summary
+from cgwgan_core.fingerprint import coarse_keys
+from cgwgan_core.gan import BOLDNESS, Bundle, load_generator
+from cgwgan_core.quality import METRICS, Draws, Metric, discovery
+from cgwgan_core.sources import aflow
 from cgwgan_core.spacegroups import letter_index
 from cgwgan_core.templates import TemplateOptions
 
-ROWS = {
-    "symmetric": "requested group or supergroup",
-    "valid": "valid: distances ≥ 1 Å",
-    "usable": "usable: and ≤ 40 atoms, 0.01-0.25 Å⁻³",
-    "density_overlap": "number-density overlap",
-    "tv_spacegroup": "space groups, total variation",
-    "js_spacegroup": "space groups, Jensen-Shannon distance",
-    "tv_crystal_system": "crystal systems, total variation",
-    "tv_n_atoms": "atoms per cell, total variation",
-    "tv_letters": "letters given the group, total variation",
-    "density_overlap_distinct": "number-density overlap, distinct templates",
-    "tv_spacegroup_distinct": "space groups, total variation, distinct templates",
-    "distinct_1000": "distinct usable per 1,000 draws, first 1,000",
-    "distinct": "distinct usable per 1,000 draws, all",
-    "novel": "novel share of distinct coarse keys",
-    "novel_fingerprints": "novel share of distinct fingerprints",
-    "recall": "recall of held-out coarse keys",
-    "recall_fingerprints": "recall of held-out fingerprints",
-    "memorised": "usable draws with a fingerprint of the training side",
-    "seconds": "seconds per 1,000 draws",
-}
-
-
-def known(table: pa.Table) -> Draws:
-    """Structures of the training table; keys are computed again, as they are for draws."""
-    templates = Templates.from_table(table)
-    distances = np.full(len(templates), np.inf)  # they define what is real; judge() never asks for theirs
-    facts = Facts.from_templates(templates, fingerprints(templates))
-    return Draws(facts, np.array(coarse_keys(templates)), distances, np.ones(len(templates), dtype=bool))
-
-
-def pyxtal_random(rows: pa.Table, seed: int) -> tuple[Templates, list[int]]:
-    """A random crystal of PyXtal for each row's group, elements and numbers of atoms.
-
-    :returns: the crystals it found, and the places of the rows it found none for or whose sites are too many.
-    """
+if TYPE_CHECKING:
     from pyxtal import pyxtal
 
-    found: list[Templates] = []
-    failed: list[int] = []
-    width = max(len(x) for x in rows["letters"].to_pylist())
-    for i, row in enumerate(rows.to_pylist()):
-        crystal = pyxtal()
-        try:
-            crystal.from_random(
-                3, row["spacegroup"], row["elements"], row["multiplicities"], max_count=3, random_state=seed + i
-            )
-        except Exception:
-            crystal.valid = False
-        sites = crystal.atom_sites if crystal.valid else []
-        if not 0 < len(sites) <= width:
-            failed.append(i)
+ROWS = {
+    **METRICS,
+    "recall_aflow": Metric("recall of AFLOW coarse keys", "share of them among the usable draws"),
+    "recall_aflow_in_training": Metric("recall of AFLOW coarse keys in training", ""),
+    "recall_aflow_not_in_training": Metric("recall of AFLOW coarse keys not in training", ""),
+    "seconds": Metric("seconds per 1,000 draws", ""),
+}
+GROWN = ("generator", "independent")
+"""Sets whose growth is measured."""
+
+
+def aflow_keys(n_sites: Sequence[int], min_spacegroup: int, symprec: float = 0.1) -> set[str]:
+    """Coarse keys of the AFLOW prototypes inside pymatgen that have so many sites.
+
+    :param min_spacegroup: lowest space group that counts.
+    :param symprec: of the search for symmetry, Å.
+    """
+    found = []
+    for record in aflow.read():
+        if record.reason is not None:
             continue
-        letters, coords = np.full((1, width), -1, dtype=np.int8), np.zeros((1, width, 3))
-        for k, site in enumerate(sites):
-            letters[0, k], coords[0, k] = letter_index(site.wp.letter), site.position
-        found.append(Templates(np.array([row["spacegroup"]], np.int16), cell(crystal), letters, coords).projected())
-    return Templates.concat(found), failed
+        lattice, coords = record.lattice.reshape(3, 3), record.frac_coords.reshape(-1, 3)
+        try:
+            template = asymmetric_unit(lattice, coords, record.numbers.tolist(), symprec).template
+        except SymmetryError:
+            continue
+        if template.n_sites[0] in n_sites and template.spacegroup[0] >= min_spacegroup:
+            found.append(template)
+    return set(coarse_keys(Templates.concat(found)))
 
 
-def cell(crystal: "pyxtal") -> np.ndarray:  # noqa: F821
+def pyxtal_maker(table: pa.Table, n: int) -> Maker:
+    """Random crystals of PyXtal for the group, elements and numbers of atoms of structures of a table.
+
+    What it finds no crystal for, or one of more sites than the table has, is a template without sites.
+    """
+    width = max(len(x) for x in table["letters"].to_pylist())
+
+    @cache  # the slowest by far
+    def make(seed: int) -> Templates:
+        rows = table.take(np.random.default_rng(seed).integers(table.num_rows, size=n)).to_pylist()
+        return Templates.concat([_random_crystal(row, width, seed * n + i) for i, row in enumerate(rows)])
+
+    return make
+
+
+def _random_crystal(row: dict, width: int, seed: int) -> Templates:
+    from pyxtal import pyxtal
+
+    crystal = pyxtal()
+    group, elements, numbers = row["spacegroup"], row["elements"], row["multiplicities"]
+    try:
+        crystal.from_random(3, group, elements, numbers, max_count=3, random_state=seed)
+    except Exception:
+        crystal.valid = False
+    letters, coords = np.full((1, width), -1, dtype=np.int8), np.zeros((1, width, 3))
+    spacegroup = np.array([group], np.int16)
+    if not crystal.valid or not 0 < len(crystal.atom_sites) <= width:
+        return Templates(spacegroup, np.full((1, 6), np.nan), letters, coords)
+    for k, site in enumerate(crystal.atom_sites):
+        letters[0, k], coords[0, k] = letter_index(site.wp.letter), site.position
+    return Templates(spacegroup, _cell(crystal), letters, coords).projected()
+
+
+def _cell(crystal: "pyxtal") -> np.ndarray:
     """a, b, c, alpha, beta, gamma of a PyXtal crystal, (1, 6)."""
     return np.array([crystal.lattice.get_para(degree=True)], dtype=float)
 
 
-def with_failures(draws: Draws, failed: pa.Table) -> Draws:
-    """Draws, and after them those that failed: neither valid nor symmetric, with no density and no key."""
-    n = failed.num_rows
-    facts = draws.facts
-    return Draws(
-        Facts(
-            np.concatenate([facts.spacegroup, failed["spacegroup"].to_numpy()]),
-            np.concatenate([facts.n_atoms, failed["n_atoms"].to_numpy()]),
-            np.concatenate([facts.number_density, np.zeros(n)]),
-            np.concatenate([facts.fingerprint, np.full(n, "none")]),
-        ),
-        np.concatenate([draws.coarse, np.full(n, "none")]),
-        np.concatenate([draws.min_distance, np.zeros(n)]),
-        np.concatenate([draws.symmetric, np.zeros(n, dtype=bool)]),
-    )
-
-
 def measure(
-    checkpoint: str,
-    training: str,
-    samples: int,
-    seeds: int,
-    boldness: float,
-    pyxtal_samples: int,
-    only: str | None,
-) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
-    """Reference side -> generator -> figure -> mean and half width.
+    sets: dict[str, Maker], n: int, train: Draws, held_out: Draws, seeds: int, wanted: dict[str, set[str]]
+) -> Figures:
+    """Figures of all sets, and the seconds that 1,000 draws take."""
+    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in sets}
 
-    :param pyxtal_samples: crystals of PyXtal for each seed; 0 leaves it out.
-    :param only: "generator" or "references", to judge the checkpoint or the others alone.
-    """
-    table = tables.read(training, tables.TRAINING)
-    sides = {name: table.filter(pc.field("split") == name) for name in ("train", "held-out")}
-    real = {name: known(side) for name, side in sides.items()}
-    learnt = Templates.from_table(sides["train"])
-    model = load_generator(checkpoint)
-    options = TemplateOptions()
-
-    def drawn(make: Callable[[], Templates]) -> tuple[Draws, float]:
-        start = time.perf_counter()
-        templates = make()
-        seconds = time.perf_counter() - start
-        return Draws.of(templates), 1000 * seconds / len(templates)
-
-    figures: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in sides}
-    for seed in range(seeds):
-        random = np.random.default_rng(seed)
-        sets = {}
-        if only != "references":
-            sets["generator"] = drawn(lambda seed=seed: sample(model, samples, seed, boldness))
-        if only != "generator":
-            sets["real"] = drawn(lambda random=random: learnt[random.integers(len(learnt), size=samples)])
-            sets["jittered"] = drawn(lambda random=random: jittered(learnt, samples, random))
-            sets["independent"] = drawn(lambda random=random: independent(learnt, samples, random))
-        if pyxtal_samples and only != "generator":
-            rows = sides["train"].take(random.integers(len(learnt), size=pyxtal_samples))
+    def timed(name: str, make: Maker) -> Maker:
+        def draw(seed: int) -> Templates:
             start = time.perf_counter()
-            crystals, failed = pyxtal_random(rows, seed * pyxtal_samples)
-            seconds = 1000 * (time.perf_counter() - start) / pyxtal_samples
-            sets["pyxtal"] = with_failures(Draws.of(crystals), rows.take(pa.array(failed, pa.int64()))), seconds
-        for side, reference in real.items():
-            for name, (draws, seconds) in sets.items():
-                row = judge(draws, reference, real["train"], real["held-out"], options)
-                figures[side].setdefault(name, []).append({**row, "seconds": seconds})
-        print(f"seed {seed} done", file=sys.stderr)
-    return {
-        side: {name: {key: interval([row[key] for row in rows]) for key in ("n", *ROWS)} for name, rows in sets.items()}
-        for side, sets in figures.items()
-    }
+            drawn = make(seed)
+            seconds[name].append({"seconds": 1000 * (time.perf_counter() - start) / n})
+            print(f"{name}, {n:,} draws, seed {seed}", file=sys.stderr)
+            return drawn
+
+        return draw
+
+    clocked = {name: timed(name, make) for name, make in sets.items()}
+    figures = evaluate(clocked, train, held_out, range(seeds), TemplateOptions(), wanted)
+    return {name: row | summary(seconds[name]) for name, row in figures.items()}
 
 
-def markdown(figures: dict[str, dict[str, tuple[float, float]]]) -> str:
-    """One side's figures as a table."""
-    names = list(figures)
-    lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    lines.append("| draws per seed | " + " | ".join(f"{figures[name]['n'][0]:,.0f}" for name in names) + " |")
-    for key, meaning in ROWS.items():
-        digits = 0 if key.startswith("distinct") else 3
-        cells = (f"{mean:.{digits}f} ± {half:.{digits}f}" for mean, half in (figures[name][key] for name in names))
-        lines.append(f"| {meaning} | {' | '.join(cells)} |")
+def growth(
+    sets: dict[str, Maker], n: int, train: Draws, held_out: Draws, seeds: int, wanted: dict[str, set[str]]
+) -> dict[str, list[dict]]:
+    """Set -> one row for 1,000, 2,000, 5,000, ..., n draws; see :func:`cgwgan_core.quality.discovery`."""
+    steps = [m * 10**e for e in range(3, 9) for m in (1, 2, 5) if m * 10**e < n] + [n]
+    out = {}
+    for name, make in sets.items():
+        repeats = []
+        for seed in range(seeds):
+            repeats.append(discovery(Draws(make(seed)), train, held_out, TemplateOptions(), steps, wanted))
+            print(f"{name}, growth, seed {seed}", file=sys.stderr)
+        out[name] = [summary(rows) for rows in zip(*repeats, strict=True)]
+    return out
+
+
+def _shown(mean: float | None, half: float | None, digits: int) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean:,.{digits}f}" + ("" if half is None else f" ± {half:,.{digits}f}")
+
+
+def markdown(figures: Figures) -> str:
+    """Figures as a table, a column for each set."""
+    lines = [f"| | {' | '.join(figures)} |", f"|---|{'---|' * len(figures)}"]
+    lines.append("| draws per seed | " + " | ".join(f"{row['n'][0]:,.0f}" for row in figures.values()) + " |")
+    for key, metric in ROWS.items():
+        cells = (_shown(*row[key], metric.digits) for row in figures.values())
+        lines.append(f"| {metric.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def growth(checkpoint: str, training: str, samples: int, boldness: float) -> list[dict[str, float]]:
-    """How distinct templates, novelty and recall grow with the number of draws, one seed.
+def growth_markdown(rows: list[dict]) -> str:
+    """One set's growth as a table."""
+    shares = [key for key in ROWS if key in rows[0] and key != "distinct"]
+    digits = {"distinct": 0} | dict.fromkeys(shares, 3)
+    names = ["distinct usable templates", *(ROWS[key].name for key in shares)]
+    lines = [f"| draws | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for row in rows:
+        cells = (_shown(*row[key], number) for key, number in digits.items())
+        lines.append(f"| {row['draws'][0]:,.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
-    :returns: one row for 1,000, 2,000, 5,000, ... up to ``samples`` draws.
+
+def run(
+    model: Bundle,
+    table: pa.Table,
+    samples: int,
+    seeds: int,
+    boldness: float,
+    pyxtal: int,
+    grown: int,
+    only: set[str],
+) -> dict:
+    """All three parts; a number of 0 leaves its part out.
+
+    :param only: names of sets; empty is all.
     """
-    table = tables.read(training, tables.TRAINING)
-    train, held_out = (known(table.filter(pc.field("split") == name)) for name in ("train", "held-out"))
-    drawn = Draws.of(sample(load_generator(checkpoint), samples, 0, boldness))
-    steps = [m * 10**e for e in range(3, 9) for m in (1, 2, 5) if m * 10**e < samples]
-    rows = []
-    for n in [*steps, samples]:
-        part = Draws(drawn.facts[:n], drawn.coarse[:n], drawn.min_distance[:n], drawn.symmetric[:n])
-        row = judge(part, train, train, held_out, TemplateOptions())
-        names = ("novel", "novel_fingerprints", "recall", "recall_fingerprints")
-        rows.append({"draws": n, "distinct": round(row["distinct"] * n / 1000), **{k: row[k] for k in names}})
-    return rows
+    rows = {side: table.filter(pc.field("split") == side) for side in ("train", "held-out")}
+    train, held_out = (Draws(Templates.from_table(part)) for part in rows.values())
+    sizes = sorted(set(train.templates.n_sites.tolist()))
+    prototypes, learnt = aflow_keys(sizes, int(train.templates.spacegroup.min())), set(train.coarse.tolist())
+    wanted = {
+        "aflow": prototypes,
+        "aflow_in_training": prototypes & learnt,
+        "aflow_not_in_training": prototypes - learnt,
+    }
+
+    def sets(n: int) -> dict[str, Maker]:
+        found = makers(model, train.templates, held_out.templates, n, boldness)
+        return {name: make for name, make in found.items() if not only or name in only}
+
+    found: dict = {"wanted": {name: len(keys) for name, keys in wanted.items()}}
+    with threadpool_limits(1):
+        if samples:
+            found["figures"] = measure(sets(samples), samples, train, held_out, seeds, wanted)
+        if pyxtal:
+            with_pyxtal = sets(pyxtal) | {"pyxtal": pyxtal_maker(rows["train"], pyxtal)}
+            found["with_pyxtal"] = measure(with_pyxtal, pyxtal, train, held_out, seeds, wanted)
+        if grown:
+            some = {name: make for name, make in sets(grown).items() if name in GROWN}
+            found["growth"] = growth(some, grown, train, held_out, seeds, wanted)
+    return found
 
 
 def main() -> None:
@@ -208,30 +219,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint")
     parser.add_argument("training", help="training table of a run, with the split the checkpoint was trained with")
-    parser.add_argument("--samples", type=int, default=10_000, help="draws for each seed")
+    parser.add_argument("--samples", type=int, default=10_000, help="draws for each seed; 0: leave this part out")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--boldness", type=float, default=BOLDNESS, help="of the draws, see config.yaml")
-    parser.add_argument("--pyxtal", type=int, default=300, help="crystals of PyXtal for each seed")
-    parser.add_argument("--only", choices=["generator", "references"], help="judge these alone")
-    parser.add_argument("--growth", type=int, help="measure the growth up to so many draws instead")
+    parser.add_argument("--pyxtal", type=int, default=500, help="crystals of PyXtal for each seed; 0: leave out")
+    parser.add_argument("--growth", type=int, default=140_000, help="draws to grow to; 0: leave out")
+    parser.add_argument("--only", nargs="+", default=[], help="of the sets, these alone, such as generator")
     parser.add_argument("--output", help="JSON file")
     given = parser.parse_args()
-    if given.growth:
-        found = growth(given.checkpoint, given.training, given.growth, given.boldness)
-        for row in found:
-            print("  ".join(f"{k} {v:,.3f}" if isinstance(v, float) else f"{k} {v:,}" for k, v in row.items()))
-    else:
-        found = measure(
-            given.checkpoint,
-            given.training,
-            given.samples,
-            given.seeds,
-            given.boldness,
-            given.pyxtal,
-            given.only,
-        )
-        for side, figures in found.items():
-            print(f"\nDistributions against the {side} side\n\n{markdown(figures)}")
+    start = time.perf_counter()
+    found = run(
+        load_generator(given.checkpoint),
+        tables.read(given.training, tables.TRAINING),
+        given.samples,
+        given.seeds,
+        given.boldness,
+        given.pyxtal,
+        given.growth,
+        set(given.only),
+    )
+    print(f"AFLOW coarse keys: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
+    for part in ("figures", "with_pyxtal"):
+        if part in found:
+            print(f"\n{markdown(found[part])}")
+    for name, rows in found.get("growth", {}).items():
+        print(f"\nGrowth, {name}\n\n{growth_markdown(rows)}")
+    print(f"\n{time.perf_counter() - start:.0f} s in all")
     if given.output:
         Path(given.output).write_text(json.dumps(found, indent=2) + "\n")
 

@@ -1,11 +1,15 @@
-"""Two simple generators, which a good one must be better than."""
+"""What a generator is read beside: real templates drawn again, and two simple generators it must be better than."""
 
 import numpy as np
 
 from .crystal import Templates
 from .encoding.lattice import cell_from_terms, cell_terms
-from .quality import crystal_systems
-from .spacegroups import FREE
+from .spacegroups import FREE, crystal_systems
+
+
+def resampled(real: Templates, n: int, random: np.random.Generator) -> Templates:
+    """Structures of the data as they are, drawn with replacement."""
+    return real[random.integers(len(real), size=n)]
 
 
 def independent(real: Templates, n: int, random: np.random.Generator) -> Templates:
@@ -51,7 +55,7 @@ def jittered(
     :param coordinate: standard deviation of the noise of fractional coordinates.
     :param length: of the noise of the logarithms of a, b and c.
     """
-    copies = real[random.integers(len(real), size=n)]
+    copies = resampled(real, n, random)
     cell = copies.cell.copy()
     cell[:, :3] *= np.exp(random.normal(0, length, (n, 3)))
     coords = copies.coords + random.normal(0, coordinate, copies.coords.shape)

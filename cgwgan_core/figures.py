@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from .distributions import DENSITY_EDGES, overlap, shares
 from .funnel import Funnel, Stage
-from .quality import DENSITY_EDGES, crystal_systems, overlap, shares
-from .spacegroups import CRYSTAL_SYSTEMS, symbol
+from .spacegroups import CRYSTAL_SYSTEMS, crystal_systems, symbol
 
 INK, MUTED, GRID = "#1d2733", "#6b7683", "#e3e7eb"
 REAL, GENERATED, CHOSEN, IMAGINARY = "#a3aebb", "#1b6f93", "#e07b29", "#c2362b"
@@ -233,6 +233,30 @@ def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray 
         return _svg(figure, "density", "Distributions of number density, training and generated templates")
 
 
+def figure_latent(real: Sequence[Sequence[float]], generated: Sequence[Sequence[float]]) -> str:
+    """The critic's latent space in two dimensions, a point for each template; empty text for none.
+
+    :param real: places of training templates, (N, 2); axes have no unit.
+    :param generated: places of generated templates, (M, 2).
+    """
+    if not len(real) or not len(generated):
+        return ""
+    with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
+        figure, axes = _figure(_WIDTH, 4.6, left=0.03, right=0.985, bottom=0.06, top=0.985)
+        parts = [np.asarray(x, dtype=float) for x in (real, generated)]
+        points = np.concatenate(parts)
+        colours = np.repeat([REAL, GENERATED], [len(part) for part in parts])
+        # in an order that lets neither set lie on top of the other
+        order = np.random.default_rng(0).permutation(len(points))
+        axes.scatter(*points[order].T, s=10, c=colours[order], alpha=0.8, linewidth=0)
+        low, span = points.min(0), np.ptp(points, axis=0)
+        axes.set_xlim(low[0] - 0.04 * span[0], low[0] + 1.25 * span[0])  # room for the names
+        axes.set_ylim(low[1] - 0.04 * span[1], low[1] + 1.04 * span[1])
+        axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
+        _legend(axes, [(f"training, {len(real):,}", REAL), (f"generated, {len(generated):,}", GENERATED)], step=0.05)
+        return _svg(figure, "latent", "The critic's latent space by t-SNE, training and generated templates")
+
+
 def _pairs(
     name: str,
     p: Sequence[float],
@@ -394,11 +418,14 @@ def _figure(width: float, height: float, **margins: float) -> tuple[Figure, Axes
     return figure, figure.add_subplot()
 
 
-def _legend(axes: Axes, entries: Sequence[tuple[str, str]]) -> None:
-    """Names in their own colours in the upper right corner, instead of a box of lines."""
+def _legend(axes: Axes, entries: Sequence[tuple[str, str]], step: float = 0.1) -> None:
+    """Names in their own colours in the upper right corner, instead of a box of lines.
+
+    :param step: from one to the next, as share of the axes' height.
+    """
     for i, (text, colour) in enumerate(entries):
         dark = MUTED if colour == REAL else colour
-        at = (0.99, 0.99 - 0.1 * i)
+        at = (0.99, 0.99 - step * i)
         axes.text(*at, text, transform=axes.transAxes, ha="right", va="top", color=dark, weight="bold")
 
 

@@ -87,6 +87,8 @@ class RunFiles:
     """``data/training.parquet``"""
     training_curve: str
     """``model/training.csv``"""
+    quality: str
+    """``quality.json``"""
     templates: str
     """``templates.parquet``"""
     template_counts: str

@@ -47,15 +47,15 @@ from torch.utils.data import DataLoader
 from . import jobs
 from .collisions import ShortestDistances
 from .crystal import Templates, min_distances
+from .distributions import DENSITY_EDGES, overlap, shares, total_variation
 from .encoding import ENCODERS, Encoded, Encoder
 from .errors import InputError
 from .fingerprint import fingerprints
 from .jobs import Provenance, logger
 from .networks import Critic, Generator
-from .quality import DENSITY_EDGES, overlap, shares, total_variation
 from .tables import replacing
 
-FORMAT = "cgwgan generator 3"
+FORMAT = "cgwgan generator 4"
 """Marks our checkpoints; the number changes with their layout."""
 SCRATCH = "scratch"
 """Value of ``model.init`` that starts from random weights."""
@@ -169,6 +169,9 @@ class Bundle:
     """Digest of the templates it was trained on."""
     steps: int
     """Generator steps taken, those of the checkpoints it started from included."""
+    known: dict[str, Templates]
+    """The templates it was trained on, ``train``, and those that were kept back, ``held-out``: what is new to it. Those
+    of the checkpoints it started from are included. Lengths, angles and coordinates in half precision."""
 
 
 def save(bundle: Bundle, path: str | Path, made_from: Provenance) -> None:
@@ -183,6 +186,7 @@ def save(bundle: Bundle, path: str | Path, made_from: Provenance) -> None:
         "encoder": bundle.encoder.state(),
         "data": bundle.data,
         "steps": bundle.steps,
+        "known": {side: _packed(templates) for side, templates in bundle.known.items()},
         "generator": _half(bundle.generator.state_dict()),
         "critic": _half(bundle.critic.state_dict()),
         "metadata": made_from.metadata(),
@@ -213,11 +217,24 @@ def load_generator(path: str | Path) -> Bundle:
         generator, critic = build(encoder, options, seed=0)
         generator.load_state_dict(content["generator"])
         critic.load_state_dict(content["critic"])
-        return Bundle(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"])
+        known = {side: _unpacked(packed) for side, packed in content["known"].items()}
+        return Bundle(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"], known)
     except (KeyError, TypeError, RuntimeError, InputError) as error:
         raise InputError(
             f"{path}: a damaged checkpoint, or one of another version ({_first_line(error)}); train it again"
         ) from None
+
+
+def _packed(templates: Templates) -> dict[str, Tensor]:
+    arrays = {name: torch.from_numpy(array) for name, array in vars(templates).items()}
+    return {name: array.half() if array.is_floating_point() else array for name, array in arrays.items()}
+
+
+def _unpacked(packed: dict[str, Tensor]) -> Templates:
+    arrays = {name: array.numpy() for name, array in packed.items()}
+    return Templates(
+        arrays["spacegroup"], arrays["cell"].astype(float), arrays["letters"], arrays["coords"].astype(float)
+    ).projected()
 
 
 def _first_line(error: Exception) -> str:
@@ -539,6 +556,13 @@ def train(
         options,
         data,
         steps + (start.steps if start else 0),
+        {
+            side: Templates.concat([*([start.known[side]] if start else []), own])
+            for side, own in (
+                ("train", templates[covered]),
+                ("held-out", templates[:0] if held_out is None else held_out),
+            )
+        },
     )
     _write_curve(curve, module.curve)
     save(bundle, checkpoint, made_from)

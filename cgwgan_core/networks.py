@@ -113,9 +113,13 @@ class Critic(nn.Module):
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Scores, (B,); larger is more like the training data."""
+        return self.join(self.latent(encoded))[:, 0]
+
+    def latent(self, encoded: Encoded) -> Tensor:
+        """What both sub-discriminators make of a template, (B, 2 width): the score is linear in it."""
         whole, sites = encoded
         x = self.hidden(self.whole(whole)[:, None] + self.site(sites)).transpose(1, 2)
-        return self.join(torch.cat([self.attention(x), self.residual(x)], dim=1))[:, 0]
+        return torch.cat([self.attention(x), self.residual(x)], dim=1)
 
 
 def _leaky(layers: Sequence[int]) -> Iterator[nn.Module]:

@@ -1,238 +1,291 @@
-"""How a set of templates compares with a reference set: the few numbers a generator is judged by.
+"""How good a generator is: the figures that its draws, and those of the references beside it, are judged by.
 
-For the templates of a run (:func:`compare`), every distribution is taken over *distinct* templates, on both
-sides: the templates of a run are distinct by construction, whereas a database holds some templates (the
-perovskites) hundreds of times over. For a generator (:func:`judge`), it is taken over all draws and all
-structures.
-
-Two of the numbers compare distributions p and q over the same classes. The *overlap*, Σ min(p, q), is 1 for
-equal distributions and 0 for disjoint ones. The *total variation*, ½ Σ |p - q| = 1 - overlap, is the share of
-one set that would have to change class to match the other. Both look worse for small sets (two samples of one
-distribution never match exactly), so read them beside a second sample of the reference, such as held-out
-data.
+All n draws count as they come, repeated or not, possible or not, unless a figure says otherwise; a draw that gave
+no template at all is a template without sites. A prototype that the database holds a hundred times counts a
+hundred times. :data:`METRICS` says what each figure is, :func:`judge` computes them, :mod:`.evaluation` has the
+references.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from ase.data import chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
-from .crystal import Templates, expand, min_distances
+from .crystal import Templates, decorate, expand, min_distances, spacegroup_of, with_full_symmetry
+from .descriptor import NEIGHBOURS, descriptors
+from .distributions import DENSITY_EDGES, frechet, jensen_shannon, overlap, shares, total_variation, within
 from .fingerprint import coarse_keys, fingerprints
-from .spacegroups import constrain_cell, crystal_system
+from .spacegroups import Floats, constrain_cell, crystal_systems
 from .spacegroups import operations as operations_of
 from .templates import REASONS, TemplateOptions, impossible_sites
 
-DENSITY_EDGES: NDArray[np.float64] = np.linspace(0.0, 0.25, 51)
-"""Edges of the classes of number density: 50 of 0.005 Å⁻³ each; what lies beyond counts in the last one."""
 DUPLICATE = "duplicate"
 """The one reason of :data:`cgwgan_core.templates.REASONS` that is no defect of the template."""
+SEARCHED = 500
+"""Draws in which the space group is searched for, the first ones: it takes longer than all else."""
+FIRST = 1000
+"""Draws of which the number of distinct templates is given besides that of all: it falls with their number."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the metrics look at: one entry per template, N in all."""
+class Metric:
+    """One figure."""
 
-    spacegroup: NDArray[np.int16]
-    """International Tables numbers, (N,)."""
-    n_atoms: NDArray[np.int32]
-    """Atoms in the conventional cell, (N,)."""
-    number_density: NDArray[np.float64]
-    """Atoms per volume, (N,), 1/Å³."""
-    fingerprint: NDArray[np.str_] | None = None
-    """Canonical keys, (N,); ``None`` where they have not been computed."""
+    name: str
+    """As tables have it."""
+    meaning: str
+    """Its definition."""
+    digits: int = 3
+    """Decimals that are printed."""
+
+
+METRICS = {
+    "symmetric": Metric(
+        "requested group or supergroup",
+        "draws whose atoms and cell the operations of the requested space group map onto themselves",
+    ),
+    "exact": Metric(
+        "exactly the requested group",
+        f"draws in which moyo (0.001 Å, each site a species of its own) finds it, of the first {SEARCHED:,}",
+    ),
+    "valid": Metric("valid", "draws with possible sites and no distance below min_distance (1 Å)"),
+    "usable": Metric("usable", "valid draws that also keep to max_atoms and number_density"),
+    "density_overlap": Metric("number density, overlap", "Σ min(p, q) over 50 classes of 0.005 Å⁻³; 1 is best"),
+    "tv_spacegroup": Metric("space groups, total variation", "½ Σ |p - q|; 0 is best"),
+    "js_spacegroup": Metric("space groups, Jensen-Shannon", "distance (square root, base 2); 0 is best"),
+    "tv_crystal_system": Metric("crystal systems, total variation", "½ Σ |p - q|; 0 is best"),
+    "js_crystal_system": Metric("crystal systems, Jensen-Shannon", "distance; 0 is best"),
+    "tv_letters": Metric(
+        "letters given the group, total variation", "of coarse keys within each group, averaged over the data's groups"
+    ),
+    "js_letters": Metric("letters given the group, Jensen-Shannon", "distance, averaged in the same way"),
+    "tv_n_atoms": Metric("atoms per cell, total variation", "½ Σ |p - q|; 0 is best"),
+    "js_n_atoms": Metric("atoms per cell, Jensen-Shannon", "distance; 0 is best"),
+    "frechet": Metric("Fréchet distance", "d² of ln(V/n) and average minimum distances; 0 is best", 4),
+    "density_overlap_held_out": Metric("number density, overlap with held-out", "as above, with the other side"),
+    "frechet_held_out": Metric("Fréchet distance from held-out", "as above, from the other side of the split", 4),
+    "density_overlap_distinct": Metric("number density, overlap, distinct", "the first of each fingerprint, both sets"),
+    "tv_spacegroup_distinct": Metric("space groups, total variation, distinct", "the first of each fingerprint"),
+    "distinct_first": Metric(f"distinct per 1,000 draws, first {FIRST:,}", "distinct fingerprints of usable draws", 0),
+    "distinct": Metric("distinct per 1,000 draws, all", "distinct fingerprints of usable draws", 0),
+    "novel": Metric("novel coarse keys", "share of the distinct ones of usable draws that training lacks"),
+    "novel_fingerprints": Metric("novel fingerprints", "share of the distinct ones that training lacks"),
+    "memorised": Metric("usable draws that training has", "by fingerprint"),
+    "recall_held_out": Metric("recall of held-out coarse keys", "share of them among the usable draws"),
+    "recall_fingerprints": Metric("recall of held-out fingerprints", "share of them among the usable draws"),
+}
+"""Every figure of :func:`judge` by its key.
+
+Shares are of all draws; distributions are compared with training's; keys that are counted (distinct, novel, recall)
+are those of the symmetry that moyo finds, see :func:`discovery`.
+"""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A set of templates, and what the figures look at, computed when it is first asked for."""
+
+    templates: Templates
+    """N in all. One without sites or volume, or with letters that its group lacks, is a draw that failed."""
 
     def __len__(self) -> int:
-        return len(self.spacegroup)
+        return len(self.templates)
 
-    def __getitem__(self, chosen: NDArray) -> "Facts":
-        keys = None if self.fingerprint is None else self.fingerprint[chosen]
-        return Facts(self.spacegroup[chosen], self.n_atoms[chosen], self.number_density[chosen], keys)
+    @cached_property
+    def spacegroup(self) -> NDArray[np.int16]:
+        """Requested space group, 0 for failures, (N,)."""
+        return self._each(lambda x: x.spacegroup, 0)
 
-    @classmethod
-    def from_table(cls, table: pa.Table) -> "Facts":
-        """From any table with the columns spacegroup, n_atoms, number_density and perhaps fingerprint."""
-        names = set(table.column_names)
-        keys = np.asarray(table["fingerprint"].to_pylist(), dtype=str) if "fingerprint" in names else None
-        return cls(
-            table["spacegroup"].to_numpy(),
-            table["n_atoms"].to_numpy(),
-            table["number_density"].to_numpy(),
-            keys,
+    @cached_property
+    def coarse(self) -> NDArray[np.str_]:
+        """Coarse keys, empty for failures, (N,)."""
+        return self._each(lambda x: np.array(coarse_keys(x)), "")
+
+    @cached_property
+    def fingerprint(self) -> NDArray[np.str_]:
+        """Fingerprints, empty for failures, (N,)."""
+        return self._each(lambda x: np.array(fingerprints(x)), "")
+
+    @cached_property
+    def min_distance(self) -> Floats:
+        """Shortest distance between any two atoms, Å; 0 for failures, (N,)."""
+        return self._each(min_distances, 0.0)
+
+    @cached_property
+    def number_density(self) -> Floats:
+        """Atoms per Å³; 0 for failures, (N,)."""
+        return self._each(lambda x: x.number_density, 0.0)
+
+    @cached_property
+    def symmetric(self) -> NDArray[np.bool_]:
+        """Whether a draw has at least the symmetry of its space group, (N,)."""
+        return self._each(has_symmetry, False)
+
+    @cached_property
+    def found(self) -> NDArray[np.int64]:
+        """Space group that moyo finds in each of the first :data:`SEARCHED` draws, 0 for none, (≤ SEARCHED,)."""
+        return Draws(self.templates[:SEARCHED])._each(spacegroups_found, 0)
+
+    @cached_property
+    def descriptor(self) -> Floats:
+        """Of :mod:`.descriptor`; NaN for failures, (N, D)."""
+        return self._each(descriptors, np.nan, 1 + NEIGHBOURS)
+
+    def valid(self, options: TemplateOptions) -> NDArray[np.bool_]:
+        """Which draws have possible sites and no atoms too close, (N,)."""
+        return ~impossible_sites(self.templates) & (self.min_distance >= options.min_distance)
+
+    def usable(self, options: TemplateOptions) -> NDArray[np.bool_]:
+        """Which draws are what is asked of a template, (N,)."""
+        low, high = options.number_density
+        dense = (self.number_density >= low) & (self.number_density <= high)
+        return self.valid(options) & dense & (self.templates.n_atoms <= options.max_atoms)
+
+    @cached_property
+    def distinct(self) -> NDArray[np.int64]:
+        """Places of the first draw of each fingerprint, failures left out, ascending."""
+        keys, first = np.unique(self.fingerprint, return_index=True)
+        return np.sort(first[keys != ""])
+
+    def _each(self, compute: Callable[[Templates], NDArray], failed: Any, *width: int) -> NDArray:
+        """What is computed of each template, and ``failed`` where there is none."""
+        there = self.templates.offered & (self.templates.volume > 0)
+        if not there.any():
+            return np.full((len(self), *width), failed)
+        found = compute(self.templates[there])
+        out = np.full((len(self), *width), failed, dtype=found.dtype)
+        out[there] = found
+        return out
+
+
+def judge(
+    drawn: Draws,
+    train: Draws,
+    held_out: Draws,
+    options: TemplateOptions,
+    wanted: Mapping[str, set[str]] | None = None,
+) -> dict[str, float]:
+    """All figures of one set of draws.
+
+    :param train: the structures learnt from, which distributions are compared with.
+    :param held_out: those kept back, none of whose coarse keys occurs in ``train``; may be empty.
+    :param wanted: name -> coarse keys of which the recall is asked for, too.
+    :returns: ``n``, the keys of :data:`METRICS`, and ``recall_<name>`` of each in ``wanted``. NaN where a set is
+        empty.
+    """
+    n = len(drawn)
+    valid, usable = drawn.valid(options), drawn.usable(options)
+    mine, real = (
+        {
+            "spacegroup": x.spacegroup,
+            "crystal_system": crystal_systems(x.spacegroup),
+            "n_atoms": x.templates.n_atoms,
+        }
+        for x in (drawn, train)
+    )
+    letters = mine["spacegroup"], drawn.coarse, real["spacegroup"], train.coarse
+    first, last = discovery(drawn, train, held_out, options, [min(n, FIRST), n], wanted)
+    return {
+        "n": n,
+        "symmetric": _ratio(int(drawn.symmetric.sum()), n),
+        "exact": _ratio(int((drawn.found == drawn.templates.spacegroup[:SEARCHED]).sum()), min(n, SEARCHED)),
+        "valid": _ratio(int(valid.sum()), n),
+        "usable": _ratio(int(usable.sum()), n),
+        "density_overlap": _density_overlap(drawn.number_density, train.number_density),
+        **{f"tv_{name}": total_variation(mine[name], real[name]) for name in mine},
+        **{f"js_{name}": jensen_shannon(mine[name], real[name]) for name in mine},
+        "tv_letters": within(total_variation, *letters),
+        "js_letters": within(jensen_shannon, *letters),
+        "frechet": frechet(drawn.descriptor, train.descriptor),
+        "density_overlap_held_out": _density_overlap(drawn.number_density, held_out.number_density),
+        "frechet_held_out": frechet(drawn.descriptor, held_out.descriptor),
+        "density_overlap_distinct": _density_overlap(
+            drawn.number_density[drawn.distinct], train.number_density[train.distinct]
+        ),
+        "tv_spacegroup_distinct": total_variation(
+            mine["spacegroup"][drawn.distinct], real["spacegroup"][train.distinct]
+        ),
+        "distinct_first": 1000 * _ratio(first.pop("distinct"), first["draws"]),
+        "distinct": 1000 * _ratio(last.pop("distinct"), last.pop("draws")),
+        **last,
+    }
+
+
+def discovery(
+    drawn: Draws,
+    train: Draws,
+    held_out: Draws,
+    options: TemplateOptions,
+    steps: Sequence[int],
+    wanted: Mapping[str, set[str]] | None = None,
+) -> list[dict[str, float]]:
+    """How distinct templates, novelty and recall grow with the number of draws.
+
+    Keys are those of the symmetry that moyo finds, as in the pipeline: what was asked for in one group and has the
+    symmetry of another counts as the latter. It is looked for in the first usable draw of each requested fingerprint.
+
+    :param steps: numbers of draws to look at, ascending.
+    :returns: one row for each step, with ``draws``, the number of ``distinct`` fingerprints of usable draws, and
+        ``novel``, ``novel_fingerprints``, ``memorised``, ``recall_held_out``, ``recall_fingerprints`` and
+        ``recall_<name>`` of ``wanted`` as :func:`judge` has them.
+    """
+    usable = np.flatnonzero(drawn.usable(options))
+    _, first, same = np.unique(drawn.fingerprint[usable], return_index=True, return_inverse=True)
+    found = Draws(_where_grown(drawn.templates[usable[first]]))
+    known = np.isin(found.fingerprint, train.fingerprint)[same]
+
+    def firsts(keys: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+        """The distinct keys of usable draws, and the place of the first draw of each."""
+        distinct, kind = np.unique(keys, return_inverse=True)
+        place = np.full(len(distinct), len(drawn))
+        np.minimum.at(place, kind, usable[first])
+        return distinct, place
+
+    (coarse, coarse_at), (prints, prints_at) = firsts(found.coarse), firsts(found.fingerprint)
+    new, new_print = ~np.isin(coarse, train.coarse), ~np.isin(prints, train.fingerprint)
+    targets = {"held_out": np.unique(held_out.coarse), **{k: np.array(sorted(v)) for k, v in (wanted or {}).items()}}
+    hits = {name: np.isin(coarse, keys) for name, keys in targets.items()}
+    held_prints = np.unique(held_out.fingerprint)
+    hit_print = np.isin(prints, held_prints)
+    rows = []
+    for n in steps:
+        seen, seen_print = coarse_at < n, prints_at < n
+        rows.append(
+            {
+                "draws": n,
+                "distinct": int(seen_print.sum()),
+                "novel": _ratio(int((seen & new).sum()), int(seen.sum())),
+                "novel_fingerprints": _ratio(int((seen_print & new_print).sum()), int(seen_print.sum())),
+                "memorised": _ratio(int(known[usable < n].sum()), int((usable < n).sum())),
+                **{f"recall_{k}": _ratio(int((seen & hit).sum()), len(targets[k])) for k, hit in hits.items()},
+                "recall_fingerprints": _ratio(int((seen_print & hit_print).sum()), len(held_prints)),
+            }
         )
-
-    @classmethod
-    def from_templates(cls, templates: Templates, fingerprint: Sequence[str] | None = None) -> "Facts":
-        """From templates in memory.
-
-        :param fingerprint: their canonical keys, where known.
-        """
-        keys = None if fingerprint is None else np.asarray(fingerprint, dtype=str)
-        return cls(templates.spacegroup, templates.n_atoms, templates.number_density, keys)
-
-    def distinct(self) -> "Facts":
-        """The first template of every fingerprint, in the order they stand; all where keys are unknown."""
-        if self.fingerprint is None:
-            return self
-        return self[np.sort(np.unique(self.fingerprint, return_index=True)[1])]
+    return rows
 
 
-def shares(values: ArrayLike, edges: ArrayLike) -> NDArray[np.float64]:
-    """Share of the values in each class; all zero where there are no values.
+def _where_grown(templates: Templates) -> Templates:
+    """Templates as moyo finds them where that is another group or a smaller cell, and as they are elsewhere.
 
-    :param values: (N,). Values beyond the first or last edge count in the first or last class.
-    :param edges: ascending, (B + 1,).
-    :returns: (B,), with sum 1.
+    Monoclinic and triclinic lattices have many cells, and which one a description takes shows in its fingerprint.
     """
-    values, edges = np.asarray(values, dtype=float), np.asarray(edges, dtype=float)
-    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-    return counts / max(len(values), 1)
+    found = with_full_symmetry(templates)
+    grown = (found.spacegroup != templates.spacegroup) | (found.n_atoms != templates.n_atoms)
+    return Templates.concat([templates, found])[np.arange(len(templates)) + np.where(grown, len(templates), 0)]
 
 
-def overlap(p: ArrayLike, q: ArrayLike) -> float:
-    """Σ min(p, q) of two distributions over the same classes: 1 equal, 0 disjoint.
+def spacegroups_found(templates: Templates, symprec: float = 1e-3) -> NDArray[np.int64]:
+    """Space group that moyo finds in each template, each site a species of its own, 0 where it finds none, (N,).
 
-    >>> overlap([0.5, 0.5, 0.0], [0.5, 0.0, 0.5])
-    0.5
+    :param symprec: tolerance, Å.
     """
-    return float(np.minimum(p, q).sum())
-
-
-def total_variation(a: ArrayLike, b: ArrayLike) -> float:
-    """½ Σ |p - q| between the distributions of two sets of labels: 0 equal, 1 disjoint; NaN if one is empty.
-
-    :param a: labels (integers or strings), (N,).
-    :param b: labels of the same kind, (M,).
-
-    >>> total_variation([225, 225, 62, 62], [225, 225, 225, 14])
-    0.5
-    """
-    a, b = np.asarray(a), np.asarray(b)
-    if not a.size or not b.size:
-        return float("nan")
-    p, q = _distributions(a, b)
-    return float(np.abs(p - q).sum() / 2)
-
-
-def crystal_systems(spacegroup: ArrayLike) -> NDArray[np.str_]:
-    """Crystal system of each space group number, (N,)."""
-    names = np.array(["", *(crystal_system(number) for number in range(1, 231))])
-    return names[np.asarray(spacegroup, dtype=int)]
-
-
-def compare(generated: Facts, reference: Facts, density_edges: NDArray[np.float64] = DENSITY_EDGES) -> dict[str, float]:
-    """The distributions of two sets of templates against each other; only distinct templates count.
-
-    :returns:
-        ``n_generated``, ``n_reference``: distinct templates of either set;
-        ``density_overlap``: Σ min(p, q) over classes of number density, 1 is best;
-        ``tv_spacegroup``, ``tv_crystal_system``, ``tv_n_atoms``: total variation of the space groups, of the
-        crystal systems and of the atoms per conventional cell, 0 is best.
-        NaN where a set is empty.
-    """
-    generated, reference = generated.distinct(), reference.distinct()
-    both = len(generated) > 0 and len(reference) > 0
-    p, q = shares(generated.number_density, density_edges), shares(reference.number_density, density_edges)
-    systems = crystal_systems(generated.spacegroup), crystal_systems(reference.spacegroup)
-    return {
-        "n_generated": len(generated),
-        "n_reference": len(reference),
-        "density_overlap": overlap(p, q) if both else float("nan"),
-        "tv_spacegroup": total_variation(generated.spacegroup, reference.spacegroup),
-        "tv_crystal_system": total_variation(*systems),
-        "tv_n_atoms": total_variation(generated.n_atoms, reference.n_atoms),
-    }
-
-
-def yields(sampled: int, refused: Mapping[str, int], in_training: ArrayLike) -> dict[str, float]:
-    """What share of a generator's draws is of use, step by step; each share is of what the step before left.
-
-    :param sampled: templates drawn in all.
-    :param refused: reason -> number, with the reasons of :data:`cgwgan_core.templates.REASONS`; any other reason
-        (such as more than were asked for) says nothing against a template.
-    :param in_training: of each kept template, whether the training set holds it, (N,).
-    :returns:
-        ``share_valid``: draws with possible sites, volume, size, density and distances, over all draws;
-        ``share_distinct``: valid draws that repeat no earlier one, over valid draws;
-        ``share_not_in_training``: kept templates that the training set lacks, over kept templates.
-        NaN where the denominator is zero.
-    """
-    valid = sampled - sum(refused.get(reason, 0) for reason in REASONS if reason != DUPLICATE)
-    kept = np.asarray(in_training, dtype=bool)
-    return {
-        "share_valid": _ratio(valid, sampled),
-        "share_distinct": _ratio(valid - refused.get(DUPLICATE, 0), valid),
-        "share_not_in_training": _ratio(int((~kept).sum()), kept.size),
-    }
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-# ------------------------------------------------------------------- a generator's raw draws, and references
-#
-# The functions above judge the distinct templates a run has kept. Those below judge a generator: all n draws
-# count, repeated or not, possible or not, unless the definition says otherwise.
-
-
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5 % quantiles of Student's t with 1 to 9 degrees of freedom."""
-
-
-def jensen_shannon(a: ArrayLike, b: ArrayLike) -> float:
-    """Jensen-Shannon distance between the distributions of two sets of labels: 0 equal, 1 disjoint.
-
-    The square root of the Jensen-Shannon divergence in bits (Endres & Schindelin, doi:10.1109/TIT.2003.813506);
-    NaN if a set is empty.
-
-    :param a: labels (integers or strings), (N,).
-    :param b: labels of the same kind, (M,).
-
-    >>> jensen_shannon([1, 1], [2]), jensen_shannon([1, 2], [2, 1])
-    (1.0, 0.0)
-    """
-    a, b = np.asarray(a), np.asarray(b)
-    if not a.size or not b.size:
-        return float("nan")
-    p, q = _distributions(a, b)
-    middle = (p + q) / 2
-    bits = [float((x[x > 0] * np.log2(x[x > 0] / middle[x > 0])).sum()) for x in (p, q)]
-    return float(np.sqrt(max(0.0, sum(bits) / 2)))
-
-
-def _distributions(a: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of each class that occurs in either set of labels."""
-    classes, index = np.unique(np.concatenate([a, b]), return_inverse=True)
-    return tuple(np.bincount(x, minlength=classes.size) / x.size for x in (index[: a.size], index[a.size :]))
-
-
-def total_variation_given(given_a: ArrayLike, labels_a: ArrayLike, given_b: ArrayLike, labels_b: ArrayLike) -> float:
-    """Total variation of labels within each condition, averaged over the conditions as the second set has them.
-
-    Σ_g q(g) ½ Σ_w |p(w|g) - q(w|g)|, where p is the first set and q the second. A condition that the first
-    set lacks counts as 1. NaN if the second set is empty.
-
-    :param given_a: condition of each member of the first set, such as its space group, (N,).
-    :param labels_a: its label, such as its letters, (N,).
-    :param given_b: condition of each member of the second set, (M,).
-    :param labels_b: its label, (M,).
-
-    >>> total_variation_given([1, 1], ["a", "b"], [1, 1, 2, 2], ["a", "a", "c", "c"])
-    0.75
-    """
-    given_a, labels_a, given_b, labels_b = (np.asarray(x) for x in (given_a, labels_a, given_b, labels_b))
-    conditions, counts = np.unique(given_b, return_counts=True)
-    if not counts.size:
-        return float("nan")
-    parts = []
-    for condition in conditions:
-        mine = labels_a[given_a == condition]
-        parts.append(total_variation(mine, labels_b[given_b == condition]) if mine.size else 1.0)
-    return float(np.average(parts, weights=counts))
+    species = [chemical_symbols[1 : n + 1] for n in templates.n_sites]
+    atoms = decorate(templates, species, np.ones(len(templates)))
+    return np.array([spacegroup_of(crystal, symprec) for crystal in atoms], dtype=np.int64)
 
 
 def has_symmetry(templates: Templates, tolerance: float = 1e-4) -> NDArray[np.bool_]:
@@ -269,128 +322,33 @@ def has_symmetry(templates: Templates, tolerance: float = 1e-4) -> NDArray[np.bo
     return out & cell
 
 
-def interval(values: ArrayLike) -> tuple[float, float]:
-    """Mean of a figure over independent repeats, and half the width of its 95 % interval (Student's t).
+def yields(sampled: int, refused: Mapping[str, int], in_training: ArrayLike) -> dict[str, float]:
+    """What share of a generator's draws is of use, step by step; each share is of what the step before left.
 
-    The half width is NaN for a single value. With three repeats it is 2.48 sample standard deviations.
-
-    >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
-    [2.0, 2.484]
-    """
-    values = np.asarray(values, dtype=float)
-    if values.size < 2:
-        return float(values.mean()) if values.size else float("nan"), float("nan")
-    critical = STUDENT[values.size - 2] if values.size - 2 < len(STUDENT) else 1.96
-    return float(values.mean()), float(critical * values.std(ddof=1) / np.sqrt(values.size))
-
-
-@dataclass(frozen=True)
-class Draws:
-    """All draws of a generator, or all structures of a reference, as the metrics of :func:`judge` need them."""
-
-    facts: Facts
-    """Of each draw, with fingerprints, (N,)."""
-    coarse: NDArray[np.str_]
-    """Coarse keys, (N,)."""
-    min_distance: NDArray[np.float64]
-    """Shortest distance between any two atoms, Å; 0 where the draw is no crystal at all, (N,)."""
-    symmetric: NDArray[np.bool_]
-    """Whether the draw has at least the symmetry of the space group it was asked to have, (N,)."""
-
-    @classmethod
-    def of(cls, templates: Templates) -> "Draws":
-        """Examine templates: their keys, distances and symmetry. About a millisecond each.
-
-        One that has letters that its group lacks, or no volume, is no crystal at all: no atoms, no density, no
-        symmetry, and "none" for a key.
-        """
-        there = templates.offered & (templates.volume > 0)
-        some = templates[there]
-        facts = Facts(
-            templates.spacegroup,
-            np.where(there, templates.n_atoms, 0),
-            _spread(some.number_density, there, 0.0),
-            _spread(fingerprints(some), there, "none"),
-        )
-        distances = np.where(impossible_sites(some), 0.0, min_distances(some))
-        return cls(
-            facts,
-            _spread(coarse_keys(some), there, "none"),
-            _spread(distances, there, 0.0),
-            _spread(has_symmetry(some), there, False),
-        )
-
-
-def _spread(values: ArrayLike, there: NDArray[np.bool_], otherwise: Any) -> NDArray:
-    """An array with the values at the places that are there, and another value elsewhere."""
-    values = np.asarray(values)
-    out = np.full(len(there), otherwise, dtype=np.result_type(values, np.asarray(otherwise)))
-    out[there] = values
-    return out
-
-
-def judge(drawn: Draws, reference: Draws, train: Draws, held_out: Draws, options: TemplateOptions) -> dict[str, float]:
-    """All metrics of one set of draws.
-
-    Every share is of all n draws, failures included, unless stated. The distributions too are over all draws,
-    as they come, against all structures of ``reference``: a prototype that the database holds a hundred times
-    counts a hundred times. *Valid* is a draw whose shortest distance is at least ``options.min_distance``.
-    *Usable* is a valid one that also keeps to ``options.max_atoms`` and ``options.number_density``.
-
-    :param reference: what the distributions are compared with: all structures, or one side of the split.
-    :param train: the structures learnt from.
-    :param held_out: those kept back, none of whose coarse keys occurs in ``train``.
+    :param sampled: templates drawn in all.
+    :param refused: reason -> number, with the reasons of :data:`cgwgan_core.templates.REASONS`; any other reason
+        (such as more than were asked for) says nothing against a template.
+    :param in_training: of each kept template, whether the training set holds it, (N,).
     :returns:
-        ``n``: draws;
-        ``symmetric``: have the requested group or a supergroup;
-        ``valid``, ``usable``: as above;
-        ``density_overlap``: Σ min(p, q) of number density, classes :data:`DENSITY_EDGES`;
-        ``tv_spacegroup``, ``tv_crystal_system``, ``tv_n_atoms``: total variation;
-        ``js_spacegroup``: Jensen-Shannon distance;
-        ``tv_letters``: :func:`total_variation_given` of the Wyckoff letters (coarse keys) given the group;
-        ``density_overlap_distinct``, ``tv_spacegroup_distinct``: the same between distinct templates of the two
-        sets (first draw of every fingerprint), whatever their number;
-        ``distinct_1000``, ``distinct``: distinct fingerprints of usable draws per 1,000 draws, among the first
-        1,000 and among all;
-        ``novel``: share of the distinct coarse keys of usable draws that ``train`` lacks;
-        ``novel_fingerprints``: the same of fingerprints;
-        ``recall``, ``recall_fingerprints``: share of the distinct coarse keys (fingerprints) of ``held_out`` that
-        occur among the usable draws, the budget being n;
-        ``memorised``: share of usable draws whose fingerprint ``train`` has.
+        ``share_valid``: draws with possible sites, volume, size, density and distances, over all draws;
+        ``share_distinct``: valid draws that repeat no earlier one, over valid draws;
+        ``share_not_in_training``: kept templates that the training set lacks, over kept templates.
+        NaN where the denominator is zero.
     """
-    facts, other = drawn.facts, reference.facts
-    density = facts.number_density
-    valid = drawn.min_distance >= options.min_distance
-    low, high = options.number_density
-    usable = valid & (facts.n_atoms <= options.max_atoms) & (density >= low) & (density <= high)
-    keys, coarse = facts.fingerprint[usable], drawn.coarse[usable]
-    known, known_coarse = set(train.facts.fingerprint), set(train.coarse)
-    n = len(facts)
-    distinct = compare(facts, other)
+    valid = sampled - sum(refused.get(reason, 0) for reason in REASONS if reason != DUPLICATE)
+    kept = np.asarray(in_training, dtype=bool)
     return {
-        "n": n,
-        "symmetric": _ratio(int(drawn.symmetric.sum()), n),
-        "valid": _ratio(int(valid.sum()), n),
-        "usable": _ratio(int(usable.sum()), n),
-        "density_overlap": overlap(shares(density, DENSITY_EDGES), shares(other.number_density, DENSITY_EDGES)),
-        "tv_spacegroup": total_variation(facts.spacegroup, other.spacegroup),
-        "js_spacegroup": jensen_shannon(facts.spacegroup, other.spacegroup),
-        "tv_crystal_system": total_variation(crystal_systems(facts.spacegroup), crystal_systems(other.spacegroup)),
-        "tv_n_atoms": total_variation(facts.n_atoms, other.n_atoms),
-        "tv_letters": total_variation_given(facts.spacegroup, drawn.coarse, other.spacegroup, reference.coarse),
-        "density_overlap_distinct": distinct["density_overlap"],
-        "tv_spacegroup_distinct": distinct["tv_spacegroup"],
-        "distinct_1000": 1000 * _ratio(len(set(facts.fingerprint[:1000][usable[:1000]])), min(n, 1000)),
-        "distinct": 1000 * _ratio(len(set(keys)), n),
-        "novel": _missing(coarse, known_coarse),
-        "novel_fingerprints": _missing(keys, known),
-        "recall": 1 - _missing(held_out.coarse, set(coarse)),
-        "recall_fingerprints": 1 - _missing(held_out.facts.fingerprint, set(keys)),
-        "memorised": _ratio(sum(key in known for key in keys), keys.size),
+        "share_valid": _ratio(valid, sampled),
+        "share_distinct": _ratio(valid - refused.get(DUPLICATE, 0), valid),
+        "share_not_in_training": _ratio(int((~kept).sum()), kept.size),
     }
 
 
-def _missing(keys: ArrayLike, known: set[str]) -> float:
-    """Share of the distinct keys that a set lacks; NaN where there are none."""
-    distinct = set(np.asarray(keys).tolist())
-    return _ratio(len(distinct - known), len(distinct))
+def _density_overlap(a: Floats, b: Floats) -> float:
+    if not len(a) or not len(b):
+        return float("nan")
+    return overlap(shares(a, DENSITY_EDGES), shares(b, DENSITY_EDGES))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

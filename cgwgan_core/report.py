@@ -27,7 +27,7 @@ from markupsafe import Markup, escape
 from . import figures, tables
 from .errors import InputError
 from .funnel import Funnel, RunFiles
-from .quality import Facts, compare, yields
+from .quality import METRICS, yields
 from .spacegroups import symbol
 
 PACKAGES = (
@@ -37,7 +37,15 @@ PACKAGES = (
 """Packages whose versions the report names."""
 MOST_ROWS = 500
 """Rows that a table of the report shows at most; the files hold the others."""
-FACTS = ("spacegroup", "n_atoms", "number_density", "fingerprint")
+FACTS = ("spacegroup", "n_atoms", "number_density")
+SETS = {
+    "generator": "generated",
+    "held-out": "held-out",
+    "training": "training",
+    "jittered": "jittered copies",
+    "independent": "independent parts",
+}
+"""Heads of the columns of the generator and its references."""
 PANELS = 6
 """Crystals whose bands are drawn."""
 BAND_COLUMNS = ("band_distances", "band_frequencies", "band_breaks", "band_ticks", "band_labels")
@@ -100,13 +108,10 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
     :raises InputError: if a file is missing or is not what its name says.
     """
     found = findings(files)
-    training = tables.read(files.training, tables.TRAINING, [*FACTS, "split"])
-    of_split = {
-        name: Facts.from_table(training.filter(pc.equal(training["split"], name))) for name in ("train", "held-out")
-    }
-    generated_table = tables.read(files.templates, tables.TEMPLATES, [*FACTS, "in_training"])
-    real, generated = of_split["train"].distinct(), Facts.from_table(generated_table)
+    real, generated = _distinct(files.training), tables.read(files.templates, tables.TEMPLATES, [*FACTS, "in_training"])
+    both = {name: (real[name].to_numpy(), generated[name].to_numpy()) for name in FACTS}
     draws = funnel["templates"]
+    quality = json.loads(Path(files.quality).read_text(encoding="utf-8"))
     ranked = tables.read(files.ranked, tables.RANKED, ["energy_above_hull"])
     screened = _column(files.screened, tables.SCREENED, "energy_above_hull")
     drawn = _drawn(found)
@@ -117,11 +122,9 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
         "found": found,
         "tiles": _tiles(funnel, found),
         "potential": _potential(files.potential),
-        "yields": yields(draws.count_in, draws.refused, generated_table["in_training"].to_numpy()),
-        "quality": {
-            "generated": compare(generated, real),
-            "held-out": compare(of_split["held-out"], real),
-        },
+        "yields": yields(draws.count_in, draws.refused, generated["in_training"].to_numpy()),
+        "quality": quality_table(quality["figures"]),
+        "judged_by": {name: quality[name] for name in ("samples", "seeds")},
         "survivors": survivors_table(found.survivors),
         "judged": judged_table(found.judged),
         "refusals": refusals_table(funnel),
@@ -133,10 +136,11 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
             name: Markup(svg)
             for name, svg in {
                 "funnel": figures.figure_funnel(funnel),
-                "spacegroups": figures.figure_spacegroups(real.spacegroup, generated.spacegroup),
-                "systems": figures.figure_crystal_systems(real.spacegroup, generated.spacegroup),
-                "density": figures.figure_number_density(real.number_density, generated.number_density),
-                "atoms": figures.figure_n_atoms(real.n_atoms, generated.n_atoms),
+                "spacegroups": figures.figure_spacegroups(*both["spacegroup"]),
+                "systems": figures.figure_crystal_systems(*both["spacegroup"]),
+                "density": figures.figure_number_density(*both["number_density"]),
+                "atoms": figures.figure_n_atoms(*both["n_atoms"]),
+                "latent": figures.figure_latent(quality["latent"]["real"], quality["latent"]["generated"]),
                 "training": figures.figure_training(curve(files.training_curve)),
                 "energies": figures.figure_energies(screened, ranked["energy_above_hull"].to_numpy()),
                 "bands": figures.figure_bands(_bands(files.phonons, drawn)),
@@ -404,6 +408,36 @@ def _tiles(funnel: Funnel, found: Findings) -> list[tuple[str, str]]:
 
 
 # ----------------------------------------------------------------------------------------- other sections
+
+
+def _distinct(training: str) -> pa.Table:
+    """The training side of the split, the first structure of each fingerprint."""
+    table = tables.read(training, tables.TRAINING, [*FACTS, "fingerprint", "split"])
+    table = table.filter(pc.equal(table["split"], "train"))
+    first = np.unique(table["fingerprint"].to_numpy(), return_index=True)[1]
+    return table.take(np.sort(first))
+
+
+def quality_table(found: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Table:
+    """One row for each figure, a column for the generator and for each reference.
+
+    :param found: ``figures`` of ``quality.json``.
+    """
+    rows = [
+        (
+            _text(metric.name),
+            *(_interval(*found[name][key], metric.digits) for name in SETS if name in found),
+            _text(metric.meaning),
+        )
+        for key, metric in METRICS.items()
+    ]
+    return _table(("figure", *(head for name, head in SETS.items() if name in found), "meaning"), rows)
+
+
+def _interval(mean: float | None, half: float | None, digits: int) -> Cell:
+    """A mean with the half width of its interval."""
+    spread = "" if half is None else f" ± {fixed(half, digits)}"
+    return Cell(f"{fixed(mean, digits)}{spread}", _number(mean, digits).sort)
 
 
 def curve(path: str | Path) -> dict[str, np.ndarray]:

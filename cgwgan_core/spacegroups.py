@@ -12,13 +12,14 @@ Arrays over all groups have 231 entries so that a group's number is its index; e
 """
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import moyopy
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -95,6 +96,22 @@ CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "tri
 def crystal_system(number: int) -> str:
     """One of :data:`CRYSTAL_SYSTEMS`."""
     return CRYSTAL_SYSTEMS[np.searchsorted([2, 15, 74, 142, 167, 194, 230], number)]
+
+
+def numbers_of(wanted: Iterable[int | str]) -> list[int]:
+    """Space groups by number or by crystal system, as numbers, ascending.
+
+    >>> numbers_of([1, "cubic"])[:3]
+    [1, 195, 196]
+    """
+    names = list(wanted)
+    return [number for number in range(1, 231) if number in names or crystal_system(number) in names]
+
+
+def crystal_systems(numbers: ArrayLike) -> NDArray[np.str_]:
+    """Crystal system of each space group, empty for 0, (N,)."""
+    names = np.array(["", *(crystal_system(number) for number in range(1, 231))])
+    return names[np.asarray(numbers, dtype=int)]
 
 
 # ------------------------------------------------------------------------------------------------ lattices

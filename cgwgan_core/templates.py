@@ -26,6 +26,8 @@ class TemplateOptions:
     """Most atoms in the conventional cell."""
     number_density: tuple[float, float] = (0.01, 0.25)
     """Lowest and highest number of atoms per Å³."""
+    n_sites: tuple[int, ...] | None = None
+    """Numbers of sites to keep; ``None``: all."""
     tolerance: Tolerances = field(default_factory=Tolerances)
     """Within which two templates are the same."""
 
@@ -36,7 +38,15 @@ class TemplateOptions:
             raise ValueError("number_density must be two rising positive numbers")
 
 
-REASONS = ("impossible sites", "no volume", "atom count", "number density", "short distance", "duplicate")
+REASONS = (
+    "impossible sites",
+    "number of sites",
+    "no volume",
+    "atom count",
+    "number density",
+    "short distance",
+    "duplicate",
+)
 """Why a template is refused, in the order of the checks."""
 
 
@@ -78,6 +88,8 @@ def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Se
         left = left[~bad]
 
     refuse("impossible sites", impossible_sites(templates))
+    if options.n_sites is not None:
+        refuse("number of sites", ~np.isin(templates[left].n_sites, options.n_sites))
     refuse("no volume", ~(templates[left].volume > 0))
     refuse("atom count", templates[left].n_atoms > options.max_atoms)
     density = templates[left].number_density
@@ -131,7 +143,7 @@ def merge(
     """Shards of checked templates as one table, in order, without what repeats between shards.
 
     :param keep: most templates to keep; ``None`` keeps all.
-    :param known: the templates of the training table, by side of the split.
+    :param known: the templates that the generator was trained on, ``train``, and that were kept back, ``held-out``.
     :param tolerance: within which two templates are the same.
     :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
     """

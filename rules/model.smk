@@ -30,3 +30,32 @@ rule train:
         "Training the generator for {params.options[max_steps]} steps"
     script:
         "../scripts/train.py"
+
+
+rule quality:
+    """The generator's draws beside real templates, jittered copies and independent marginals."""
+    input:
+        generator="results/model/generator.ckpt",
+    output:
+        quality="results/quality.json",
+    log:
+        "results/logs/quality.log",
+    benchmark:
+        "results/benchmarks/quality.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=digest("quality"),
+        samples=config["quality"]["samples"],
+        seeds=config["quality"]["seeds"],
+        boldness=config["templates"]["boldness"],
+        options=block("templates", "samples", "keep", "shards", "boldness", "spacegroups"),
+        seed=config["seed"],
+    message:
+        "Judging the generator by {params.samples} draws"
+    script:
+        "../scripts/quality.py"

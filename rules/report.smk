@@ -9,6 +9,7 @@ rule report:
         asu="results/data/asu.parquet",
         training="results/data/training.parquet",
         training_curve="results/model/training.csv",
+        quality="results/quality.json",
         templates="results/templates.parquet",
         template_counts="results/template_counts.json",
         candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),

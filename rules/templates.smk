@@ -20,7 +20,8 @@ rule generate:
         runtime=60,
     params:
         code=digest("generate"),
-        options=block("templates", "samples", "keep", "shards", "boldness"),
+        options=block("templates", "samples", "keep", "shards", "boldness", "spacegroups"),
+        spacegroups=config["templates"]["spacegroups"],
         samples=config["templates"]["samples"],
         boldness=config["templates"]["boldness"],
         shards=config["templates"]["shards"],
@@ -32,11 +33,11 @@ rule generate:
 
 
 rule merge_templates:
-    """All shards as one table of distinct templates, marked where training has them."""
+    """All shards as one table of distinct templates, marked where the generator was trained on them."""
     input:
         shards=expand("results/templates/{shard}.parquet", shard=shards("templates")),
         counts=expand("results/templates/{shard}.json", shard=shards("templates")),
-        training="results/data/training.parquet",
+        generator="results/model/generator.ckpt",
     output:
         templates="results/templates.parquet",
         counts="results/template_counts.json",

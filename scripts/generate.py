@@ -9,6 +9,7 @@ from cgwgan_core.gan import load_generator
 from cgwgan_core.jobs import Provenance, job, logger, progress, seed
 from cgwgan_core.matching import Distinct
 from cgwgan_core.sampling import CHUNK, sample
+from cgwgan_core.spacegroups import numbers_of
 from cgwgan_core.templates import TemplateOptions, checked_columns, select
 
 
@@ -18,6 +19,7 @@ def main(
     counts: str,
     samples: int,
     boldness: float,
+    spacegroups: list[int | str] | None,
     options: TemplateOptions,
     shard: int,
     shards: int,
@@ -28,10 +30,11 @@ def main(
     wanted = samples * (shard + 1) // shards - samples * shard // shards
     sizes = [min(CHUNK, wanted - start) for start in range(0, wanted, CHUNK)]
     seen = Distinct(options.tolerance)
+    groups = None if spacegroups is None else numbers_of(spacegroups)
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out, tables.replacing(counts) as temporary:
         for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):
-            drawn = sample(model, size, seed(run_seed, "templates", shard, i), boldness)
+            drawn = sample(model, size, seed(run_seed, "templates", shard, i), boldness, groups)
             selection = select(drawn, options, seen)
             refused += selection.refused
             out.write(checked_columns(drawn, selection))
@@ -48,6 +51,7 @@ if __name__ == "__main__":
             counts=snakemake.output.counts,
             samples=snakemake.params.samples,
             boldness=snakemake.params.boldness,
+            spacegroups=snakemake.params.spacegroups,
             options=TemplateOptions(**snakemake.params.options),
             shard=int(snakemake.wildcards.shard),
             shards=snakemake.params.shards,

@@ -1,14 +1,12 @@
-"""All shards of templates as one table: distinct, numbered, marked where training has them."""
+"""All shards of templates as one table: distinct, numbered, marked where the generator was trained on them."""
 
 import json
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from cgwgan_core import tables
-from cgwgan_core.crystal import Templates
 from cgwgan_core.errors import InputError
+from cgwgan_core.gan import load_generator
 from cgwgan_core.jobs import Provenance, job, logger
 from cgwgan_core.matching import Distinct, Tolerances
 from cgwgan_core.templates import merge
@@ -17,18 +15,17 @@ from cgwgan_core.templates import merge
 def main(
     shards: list[str],
     shard_counts: list[str],
-    training: str,
+    generator: str,
     templates: str,
     counts: str,
     keep: int | None,
     tolerance: Tolerances,
     made_from: Provenance,
 ) -> None:
-    known = tables.read(training, tables.TRAINING)
-    sides = {split: Distinct(tolerance) for split in ("train", "held-out")}
+    known = load_generator(Path(generator)).known
+    sides = {split: Distinct(tolerance) for split in known}
     for split, distinct in sides.items():
-        side = known.filter(pc.field("split") == split)
-        distinct.add(Templates.from_table(side))
+        distinct.add(known[split])
     merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides, tolerance)
     parts = [json.loads(Path(path).read_text()) for path in shard_counts]
     refused = sum((Counter(part["refused"]) for part in parts), repeated)
@@ -48,7 +45,7 @@ if __name__ == "__main__":
         main(
             shards=snakemake.input.shards,
             shard_counts=snakemake.input.counts,
-            training=snakemake.input.training,
+            generator=snakemake.input.generator,
             templates=snakemake.output.templates,
             counts=snakemake.output.counts,
             keep=snakemake.params.keep,

@@ -13,6 +13,7 @@ from ase.db import connect
 
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, min_distances
+from cgwgan_core.quality import METRICS
 from tests.support.workflow import ROOT, copy_run, snakemake
 
 TABLES = {
@@ -66,6 +67,17 @@ def test_the_split_is_by_template(run: Path) -> None:
     assert sides["train"]
     assert sides["held-out"]
     assert not sides["train"] & sides["held-out"]
+
+
+def test_the_generator_is_judged_beside_its_references(run: Path) -> None:
+    found = json.loads((run / "results/quality.json").read_text())
+    assert list(found["figures"]) == ["generator", "held-out", "training", "jittered", "independent"]
+    for row in found["figures"].values():
+        assert set(row) == {"n", *METRICS}
+        assert row["n"] == [200, 0]
+    assert found["figures"]["training"]["memorised"][0] > 0.95
+    assert found["figures"]["held-out"]["memorised"][0] < 0.05
+    assert len(found["latent"]["real"]) == len(found["latent"]["generated"]) > 10
 
 
 def test_templates_keep_what_was_asked(run: Path) -> None:

@@ -16,6 +16,7 @@ RULES = {
     "asymmetric_units": ["data/asu.parquet", "data/refused/asu.parquet"],
     "training_set": ["data/training.parquet", "data/rejected.parquet"],
     "train": ["model/generator.ckpt", "model/training.csv"],
+    "quality": ["quality.json"],
     "generate": ["templates/1.parquet", "templates/1.json"],
     "merge_templates": ["templates.parquet", "template_counts.json"],
     "infill": ["candidates/1.parquet"],

@@ -10,6 +10,7 @@ import pytest
 
 from cgwgan_core import tables
 from cgwgan_core.jobs import Provenance
+from cgwgan_core.quality import METRICS
 from cgwgan_core.spacegroups import constrain_cell, symbol
 
 GROUPS = [1, 2, 12, 14, 62, 63, 71, 123, 129, 139, 148, 160, 166, 186, 187, 191, 194, 216, 221, 225, 227]
@@ -121,6 +122,14 @@ def make_run(
     (folder / "model").mkdir(parents=True, exist_ok=True)
     (folder / "model/training.csv").write_text(text)
     files["training_curve"] = str(folder / "model/training.csv")
+    sets = ["generator", "held-out", "training", "jittered", "independent"]
+    other = np.random.default_rng(seed)
+    files["quality"] = put_json(
+        "quality.json",
+        {"samples": 500, "seeds": 3,
+         "figures": {name: {key: [round(other.uniform(0, 1), 6), 0.0123] for key in METRICS} for name in sets},
+         "latent": {side: other.normal(0, 5, (40, 2)).round(2).tolist() for side in ("real", "generated")}},
+    )  # fmt: skip
     kept = [
         {**r, "template_id": f"t{i:05}", "fingerprint": f"g{i}", "in_training": i % 9 == 0, "min_distance": 1.6}
         for i, r in enumerate(_templates(rng, templates, 0.072))

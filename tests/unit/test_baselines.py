@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cgwgan_core.baselines import independent, jittered
-from cgwgan_core.quality import has_symmetry, total_variation
+from cgwgan_core.baselines import independent, jittered, resampled
+from cgwgan_core.distributions import total_variation
+from cgwgan_core.quality import has_symmetry
 from tests.support.random_templates import real_templates
 
 
@@ -27,3 +28,11 @@ def test_jittered_copies_are_near_their_originals_and_symmetric():
     assert np.log(found.cell[:, 0] / real.cell[0, 0]).std() == pytest.approx(0.05, rel=0.2)
     z = found.coords[:, 2, 2]
     assert z.std() == pytest.approx(0.01, rel=0.2)
+
+
+def test_resampled_structures_are_the_originals():
+    real = real_templates(5)
+    found = resampled(real, 200, np.random.default_rng(0))
+    places = [np.flatnonzero((real.cell == cell).all(axis=1)) for cell in found.cell]
+    assert all(len(place) == 1 for place in places)
+    assert set(np.concatenate(places)) == set(range(5))

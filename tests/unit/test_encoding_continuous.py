@@ -12,13 +12,14 @@ from ase.data import atomic_numbers
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cgwgan_core.crystal import Templates, asymmetric_unit, expand, min_distances
+from cgwgan_core.distributions import DENSITY_EDGES
 from cgwgan_core.encoding import ENCODERS, Continuous, Encoded
 from cgwgan_core.encoding.continuous import SITE, WHOLE
 from cgwgan_core.errors import InputError
 from cgwgan_core.gan import WGANGP, Bundle, ModelOptions, build, load_generator, train
 from cgwgan_core.jobs import Provenance
 from cgwgan_core.matching import Distinct
-from cgwgan_core.quality import DENSITY_EDGES, Draws, judge
+from cgwgan_core.quality import Draws, judge
 from cgwgan_core.sampling import sample
 from cgwgan_core.spacegroups import MULTIPLICITY, N_FREE, constrain_cell
 from cgwgan_core.templates import TemplateOptions, select
@@ -233,12 +234,11 @@ def test_impossible_letters_stay_visible() -> None:
     assert (min_distances(found) > 0).tolist() == [False, True, True, False]
     assert sorted(int(i) for group in expand(found) for i in group.index) == [1, 2]
     assert select(found, TemplateOptions(), Distinct()).refused["impossible sites"] == 2
-    draws = Draws.of(found)
-    assert draws.facts.n_atoms.tolist() == [0, *right.n_atoms[1:3], 0]
+    draws = Draws(found)
     assert draws.symmetric.tolist() == [False, True, True, False]
-    assert draws.coarse[[0, 3]].tolist() == draws.facts.fingerprint[[0, 3]].tolist() == ["none"] * 2
-    known = Draws.of(right)
-    assert judge(draws, known, known, known, TemplateOptions(min_distance=1e-6))["valid"] == 0.5
+    assert draws.coarse[[0, 3]].tolist() == draws.fingerprint[[0, 3]].tolist() == [""] * 2
+    known = Draws(right)
+    assert judge(draws, known, known, TemplateOptions(min_distance=1e-6))["valid"] == 0.5
 
 
 def test_empty_slots_go_last(real: Templates) -> None:
@@ -256,11 +256,11 @@ def test_no_site_at_all_and_no_volume_are_failures() -> None:
     letters[1] = -1
     cell[2] = [4, 4, 4, 60, 60, 130]  # an angle larger than the sum of the others
     none = Templates(np.array([166, 221, 2], np.int16), cell, letters, one.coords)
-    draws = Draws.of(none)
+    draws = Draws(none)
     assert (draws.min_distance > 0).tolist() == [True, False, False]
-    assert draws.coarse[1:].tolist() == ["none"] * 2
-    known = Draws.of(one)
-    found = judge(draws, known, known, known, TemplateOptions())
+    assert draws.coarse[1:].tolist() == [""] * 2
+    known = Draws(one)
+    found = judge(draws, known, known, TemplateOptions())
     assert found["valid"] == pytest.approx(1 / 3)
     assert found["density_overlap"] < 0.4
 
@@ -306,9 +306,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_end_to_end(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = np.loadtxt(trained / "training.csv", delimiter=",", skiprows=1)
-    assert rows.shape == (60, 6)
+    assert rows.shape == (60, 7)
     assert np.isfinite(rows).all()
-    assert (rows[:, -1] == 0).all(), "letters are no choices and have no likelihood"
+    assert (rows[:, 5:] == 0).all(), "letters are no choices and have no likelihood, rounding no gradient"
     assert ",-0\n" not in (trained / "training.csv").read_text()
     bundle = load_generator(trained / "generator.ckpt")
     assert isinstance(bundle.encoder, Continuous)
@@ -375,7 +375,7 @@ def test_it_learns(tmp_path: Path) -> None:
         return ((found.spacegroup == 221) & (found.letters == data.letters[0]).all(1) & near).mean()
 
     bundle = fit(tmp_path, steps=200, data=data, learning_rate=1e-3, n_critic=3, ema=0.98)
-    untrained = Bundle(bundle.encoder, *build(bundle.encoder, bundle.options, 0), bundle.options, "", 0)
+    untrained = Bundle(bundle.encoder, *build(bundle.encoder, bundle.options, 0), bundle.options, "", 0, {})
     assert right(untrained) < 0.2
     assert right(bundle) > 0.9
 

@@ -48,7 +48,7 @@ def test_conda_environments_have_the_versions_of_the_lock() -> None:
 
 def test_what_the_package_imports_is_declared() -> None:
     """Every import of the core and the scripts is of the package, the standard library, or declared."""
-    aliases = {"yaml": "pyyaml", "mp_api": "mp-api"}
+    aliases = {"yaml": "pyyaml", "mp_api": "mp-api", "sklearn": "scikit-learn"}
     declared = {name(d) for d in project()["dependencies"]}
     for path in [*(ROOT / "cgwgan_core").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         if path.name == "make_tables.py":

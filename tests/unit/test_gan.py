@@ -230,7 +230,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
     bundle = fit(tmp_path, steps=300, data=data, save_every=300, learning_rate=1e-3, n_critic=3, ema=0.98)
     fresh = Categorical.fit(data)
-    before = Bundle(fresh, *build(fresh, bundle.options, 0), bundle.options, "", 0)
+    before = Bundle(fresh, *build(fresh, bundle.options, 0), bundle.options, "", 0, {})
     assert (misfit(bundle) < [0.1, 0.15, 0.03, 0.2]).all(), misfit(bundle)
     assert (misfit(before)[2:] > [0.05, 0.3]).all(), misfit(before)
 

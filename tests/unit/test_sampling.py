@@ -22,7 +22,7 @@ def bundle() -> Bundle:
     letters = np.array([[0, 2, 8], [0, 8, 9], [0, 2, 8]], dtype=np.int8)[np.searchsorted([2, 12, 166], groups)]
     encoder = Categorical.fit(Templates(groups, cell, letters, random.random((120, 3, 3))).projected())
     options = ModelOptions(latent=16, generator=(32,), critic=(16,))
-    return Bundle(encoder, *build(encoder, options, seed=3), options, data="", steps=0)
+    return Bundle(encoder, *build(encoder, options, seed=3), options, data="", steps=0, known={})
 
 
 def assert_equal(found: Templates, wanted: Templates) -> None:

@@ -1,0 +1,48 @@
+"""How good the run's generator is, beside its references: figures, and the critic's latent space."""
+
+import json
+
+from cgwgan_core import tables
+from cgwgan_core.evaluation import evaluate, latent_map, makers
+from cgwgan_core.gan import load_generator
+from cgwgan_core.jobs import Provenance, job, logger, seed
+from cgwgan_core.quality import Draws
+from cgwgan_core.templates import TemplateOptions
+
+
+def main(
+    generator: str,
+    quality: str,
+    samples: int,
+    seeds: int,
+    boldness: float,
+    options: TemplateOptions,
+    run_seed: int,
+    made_from: Provenance,
+) -> None:
+    model = load_generator(generator)
+    train, held_out = (Draws(model.known[side]) for side in ("train", "held-out"))
+    sets = makers(model, train.templates, held_out.templates, samples, boldness)
+    numbers = [seed(run_seed, "quality", i) for i in range(seeds)]
+    figures = evaluate(sets, train, held_out, numbers, options)
+    drawn = sets["generator"](numbers[0])
+    latent = latent_map(model, train.templates, drawn, numbers[0])
+    content = {"samples": samples, "seeds": seeds, "figures": figures, "latent": latent}
+    with tables.replacing(quality) as temporary:
+        temporary.write_text(json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
+    for name, row in figures.items():
+        logger.info(f"{name}: valid {row['valid'][0]:.3f}, number-density overlap {row['density_overlap'][0]:.3f}")
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            generator=snakemake.input.generator,
+            quality=snakemake.output.quality,
+            samples=snakemake.params.samples,
+            seeds=snakemake.params.seeds,
+            boldness=snakemake.params.boldness,
+            options=TemplateOptions(**snakemake.params.options),
+            run_seed=snakemake.params.seed,
+            made_from=made_from,
+        )
