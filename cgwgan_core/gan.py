@@ -528,16 +528,17 @@ def train(
     if start is not None:
         generator.load_state_dict(start.generator.state_dict())
         critic.load_state_dict(start.critic.state_dict())
-    judged = held_out[encoder.covers(held_out)] if held_out is not None else None
-    if judged is not None and len(judged) < 100:
-        judged = None
+    kept_back = templates[:0] if held_out is None else held_out
+    judged = kept_back[encoder.covers(kept_back)]
     data = _digest(real)
     identity = json.dumps(
         [FORMAT, asdict(options), seed, data, encoder.state(), start and _weights(start), made_from.metadata()]
     )
 
     with _reproducible():
-        module = WGANGP(generator, critic, real, options, seed, weights[covered], judged)
+        module = WGANGP(
+            generator, critic, real, options, seed, weights[covered], judged if len(judged) >= 100 else None
+        )
         _fit(module, Path(scratch), Path(logs), hashlib.sha256(identity.encode()).hexdigest(), save_every)
         module.to("cpu")
         made = module.average.module
@@ -557,11 +558,8 @@ def train(
         data,
         steps + (start.steps if start else 0),
         {
-            side: Templates.concat([*([start.known[side]] if start else []), own])
-            for side, own in (
-                ("train", templates[covered]),
-                ("held-out", templates[:0] if held_out is None else held_out),
-            )
+            side: Templates.concat([start.known[side], own] if start else [own])
+            for side, own in (("train", templates[covered]), ("held-out", kept_back))
         },
     )
     _write_curve(curve, module.curve)
