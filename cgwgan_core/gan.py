@@ -83,9 +83,9 @@ LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "l
 class ModelOptions:
     """The block ``model`` of the configuration."""
 
-    init: str = SCRATCH
+    init: str = PRETRAINED
     """``scratch``, ``pretrained`` (the checkpoint of the package), or the path of a checkpoint to start from."""
-    max_steps: int = 600
+    max_steps: int = 0
     """Generator steps; 0 uses the checkpoint as it is."""
     encoder: str = "categorical"
     """How a template becomes tensors: a name of :data:`cgwgan_core.encoding.ENCODERS`."""

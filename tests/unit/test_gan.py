@@ -17,6 +17,7 @@ from cgwgan_core import gan
 from cgwgan_core.crystal import Templates, min_distances
 from cgwgan_core.encoding import Categorical, Encoded
 from cgwgan_core.errors import InputError
+from cgwgan_core.fingerprint import coarse_keys
 from cgwgan_core.gan import LOSSES, Bundle, ModelOptions, build, gradient_penalty, load_generator, save, train
 from cgwgan_core.jobs import Provenance
 from cgwgan_core.networks import Attention, Critic
@@ -42,7 +43,7 @@ def fit(
 ) -> Bundle:
     return train(
         templates() if data is None else data,
-        ModelOptions(**{**SMALL, "max_steps": steps, **options}),
+        ModelOptions(**{**SMALL, "init": "scratch", "max_steps": steps, **options}),
         seed,
         checkpoint=folder / "generator.ckpt",
         curve=folder / "training.csv",
@@ -117,7 +118,7 @@ def test_critic_scores_each_template_by_itself() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_steps": 0}, "max_steps is 0 and init is scratch"),
+        ({"init": "scratch", "max_steps": 0}, "max_steps is 0 and init is scratch"),
         ({"encoder": "nope"}, "model.encoder: no encoder 'nope'; choose one of categorical"),
         ({"ema": 1.0}, "model.ema"),
         ({"n_critic": 0}, "model.n_critic"),
@@ -312,7 +313,7 @@ def test_rows_are_drawn_by_weight() -> None:
 @pytest.mark.slow
 def test_the_best_late_step_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="cgwgan")
-    options = {**SMALL, "max_steps": 200, "learning_rate": 1e-3}
+    options = {**SMALL, "init": "scratch", "max_steps": 200, "learning_rate": 1e-3}
     paths = {"curve": tmp_path / "c.csv", "scratch": tmp_path / "s", "logs": tmp_path / "l", "made_from": MADE_FROM}
     held_out = templates(150, seed=9)
     bundle = train(templates(), ModelOptions(**options), 1, checkpoint=tmp_path / "g.ckpt", held_out=held_out, **paths)
@@ -325,20 +326,36 @@ def test_the_best_late_step_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert scores[bundle.steps] == max(scores.values())
 
 
+def test_a_checkpoint_knows_what_it_was_trained_on(tmp_path: Path) -> None:
+    data, held_out = templates(), templates(20, seed=5)
+    paths = {"curve": tmp_path / "c.csv", "scratch": tmp_path / "s", "logs": tmp_path / "l", "made_from": MADE_FROM}
+    options = ModelOptions(**{**SMALL, "init": "scratch", "max_steps": 1})
+    known = train(data, options, 1, checkpoint=tmp_path / "g.ckpt", held_out=held_out, **paths).known
+    for side, wanted in (("train", data), ("held-out", held_out)):
+        assert known[side].letters.tolist() == wanted.letters.tolist()
+        assert known[side].cell == pytest.approx(wanted.cell, rel=1e-3)
+        assert known[side].coords == pytest.approx(wanted.coords, abs=1e-3)
+
+
 def test_few_held_out_templates_choose_nothing(tmp_path: Path) -> None:
     paths = {"curve": tmp_path / "c.csv", "scratch": tmp_path / "s", "logs": tmp_path / "l", "made_from": MADE_FROM}
-    options = ModelOptions(**{**SMALL, "max_steps": 60})
+    options = ModelOptions(**{**SMALL, "init": "scratch", "max_steps": 60})
     bundle = train(templates(), options, 1, checkpoint=tmp_path / "g.ckpt", held_out=templates(50), **paths)
     assert bundle.steps == 60
 
 
 def test_the_checkpoint_of_the_package(tmp_path: Path) -> None:
-    assert gan.SHIPPED.stat().st_size < 5_000_000
+    assert gan.SHIPPED.stat().st_size < 10_000_000
     bundle = fit(tmp_path, steps=0, init="pretrained", **{k: getattr(ModelOptions(), k) for k in SMALL})
     drawn = sample(bundle, 1000, seed=0)
     assert (min_distances(drawn) >= 1.0).mean() > 0.8
     assert len(set(drawn.spacegroup)) > 40
     assert set(drawn.n_sites) == {3, 4}
+    # it knows what it was trained on
+    known = {side: set(coarse_keys(templates)) for side, templates in bundle.known.items()}
+    assert min(map(len, known.values())) > 100
+    assert not known["train"] & known["held-out"]
+    assert set(known) == {"train", "held-out"}
 
 
 def test_training_goes_on_from_the_checkpoint_of_the_package(tmp_path: Path) -> None:
@@ -346,6 +363,8 @@ def test_training_goes_on_from_the_checkpoint_of_the_package(tmp_path: Path) -> 
     options = {k: getattr(ModelOptions(), k) for k in ("latent", "generator", "critic")}
     bundle = fit(tmp_path, steps=2, data=sample(start, 200, seed=0), init="pretrained", **options)
     assert bundle.steps == start.steps + 2
+    assert len(bundle.known["train"]) == len(start.known["train"]) + 200
+    assert len(bundle.known["held-out"]) == len(start.known["held-out"])
     with pytest.raises(InputError, match=r"model\.latent is 16 here and 128 there"):
         fit(tmp_path, steps=2, init="pretrained")
 

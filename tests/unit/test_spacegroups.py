@@ -72,6 +72,11 @@ def test_affine_reads_every_form_of_a_triplet() -> None:
     assert sg.affine("-y,x-y,z+1/3").tolist() == [[0, -1, 0, 0], [1, -1, 0, 0], [0, 0, 1, 1 / 3]]
 
 
+def test_groups_are_asked_for_by_number_and_by_system() -> None:
+    assert sg.numbers_of(["cubic", 2, 2]) == [2, *range(195, 231)]
+    assert sg.numbers_of(sg.CRYSTAL_SYSTEMS) == list(range(1, 231))
+
+
 def test_an_unknown_letter_is_named() -> None:
     with pytest.raises(ValueError, match="space group 225 has no Wyckoff letter z"):
         sg.orbit(225, 25)

@@ -46,6 +46,13 @@ def test_each_reason_is_found_and_counted() -> None:
     }
 
 
+def test_other_numbers_of_sites_are_refused_where_some_are_asked_for() -> None:
+    batch = Templates.concat([cubic("abc", 3.9), cubic("ab", 3.9)])
+    chosen = select(batch, TemplateOptions(n_sites=(2,)), Distinct())
+    assert chosen.kept.tolist() == [1]
+    assert dict(chosen.refused) == {"number of sites": 1}
+
+
 def test_a_site_with_freedom_may_be_used_twice() -> None:
     assert impossible_sites(cubic("ee", 5.0)).tolist() == [False]
     assert impossible_sites(cubic("aa", 5.0)).tolist() == [True]
