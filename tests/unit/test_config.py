@@ -69,7 +69,7 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"data": {"source": "csv"}}, "data.path: missing; data.source csv reads a file or folder"),
         ({"data": {"source": "csv", "path": "no.csv"}}, "data.path: no.csv does not exist"),
         ({"model": {"init": "no.ckpt"}}, "model.init: no.ckpt does not exist"),
-        ({"model": {"max_steps": 0}}, "model.max_steps: 0 uses a checkpoint as it is"),
+        ({"model": {"init": "scratch"}}, "model.max_steps: 0 uses a checkpoint as it is"),
         ({"chemistry": ["Ba", "Ru", "O", "Ti", "Na"]}, "chemistry: 5 elements do not fit on at most 4 sites"),
         ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
         ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),

@@ -284,7 +284,7 @@ def fit(folder: Path, steps: int = 60, data: Templates | None = None, **options:
     small = {"latent": 16, "generator": (32, 32), "critic": (32, 16), "batch_size": 32, "n_critic": 2}
     return train(
         real_templates() if data is None else data,
-        ModelOptions(**{**small, "encoder": "continuous", "max_steps": steps, **options}),
+        ModelOptions(**{**small, "init": "scratch", "encoder": "continuous", "max_steps": steps, **options}),
         1,
         checkpoint=folder / "generator.ckpt",
         curve=folder / "training.csv",
