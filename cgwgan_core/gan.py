@@ -12,7 +12,8 @@ one it is paired with. The second term of the
 generator's loss is the likelihood of the real templates' letters, which the generator knows in closed form; it
 holds the discrete choices, for which the critic's gradient is noisy, to the data. The third is for collisions: d is the
 shortest distance between two atoms of a template, and it is taken over the generated batch and one more with letters
-that no real template has, of which the critic knows nothing. With μ = κ = 0 it is the plain WGAN.
+that no real template has, of which the critic knows nothing; hence without gradients on the volume. With μ = κ = 0 it
+is the plain WGAN.
 
 All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
 weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to
@@ -104,7 +105,7 @@ class ModelOptions:
     likelihood: float = 1.0
     """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out. No
     effect with the encoder ``continuous``, where letters are no choices and have none."""
-    collisions: float = 5.0
+    collisions: float = 2.0
     """Weight κ of atoms that are too close in the generator's loss; 0 leaves it out. No effect with ``continuous``."""
     repeats: float = 1.0
     """A template that the data holds m times is drawn in training in proportion to m to this power: 1 learns
@@ -391,18 +392,25 @@ class WGANGP(pl.LightningModule):
         return self.generator(*self.noise(random), boldness, like=like if self.generator.head.conditional else None)
 
     def closeness(self, *batches: Encoded) -> Tensor:
-        """E[max(0, 1 - d / d₀)] of generated templates."""
-        parts = (self.encoder.geometry(batch) for batch in batches)
-        shortest = torch.cat([self.distances(part) for part in parts])
-        return torch.relu(1 - shortest / TOO_CLOSE).mean()
+        """E[max(0, 1 - d / d₀)] of generated templates, with gradients at constant volume.
+
+        With letters that the critic never sees, nothing else would keep the volume from growing until no atoms meet.
+        """
+        shortest = []
+        for batch in batches:
+            geometry = self.encoder.geometry(batch)
+            volume = torch.linalg.det(geometry.vectors)
+            fixed = geometry.vectors * (volume.detach() / volume)[:, None, None] ** (1 / 3)
+            shortest.append(self.distances(geometry._replace(vectors=fixed)))
+        return torch.relu(1 - torch.cat(shortest) / TOO_CLOSE).mean()
 
     @torch.no_grad()
     def score(self, seed: int) -> float:
         """How good the averaged generator is on the space groups of the held-out templates, 0 to 1.
 
         The share of draws without two atoms closer than 1 Å, times the overlap Σ min(p, q) of the number density
-        of draws and held-out templates. The coarse keys of the latter are none of the training's, so that a
-        generator that only remembers has no advantage.
+        of draws and held-out templates, drawn at the usual :data:`BOLDNESS`. The coarse keys of the latter are none
+        of the training's, so that a generator that only remembers has no advantage.
 
         One without a condition cannot be asked for these groups, which are not those of the training templates. It
         is compared with the latter, and the overlap of the space groups is a third factor.

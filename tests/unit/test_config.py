@@ -11,7 +11,7 @@ import yaml
 from cgwgan_core.config import problems
 from cgwgan_core.dataset import TrainingOptions
 from cgwgan_core.dft import DftOptions
-from cgwgan_core.gan import ModelOptions
+from cgwgan_core.gan import BOLDNESS, ModelOptions
 from cgwgan_core.infill import InfillOptions
 from cgwgan_core.phonons import PhononOptions
 from cgwgan_core.potentials import PotentialOptions
@@ -112,3 +112,5 @@ def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str
         for key, value in asdict(default).items():
             value = list(value) if isinstance(value, tuple) else value
             assert config[block][key] == value, f"{block}.{key}"
+    # the shipped generator is chosen and calibrated at the usual boldness
+    assert config["templates"]["boldness"] == BOLDNESS

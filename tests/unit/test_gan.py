@@ -236,6 +236,23 @@ def test_it_learns(tmp_path: Path) -> None:
     assert (misfit(before)[2:] > [0.05, 0.3]).all(), misfit(before)
 
 
+def test_plain_wgan_has_no_other_terms(tmp_path: Path) -> None:
+    """Without their weights the terms for letters and collisions are not there, and with them they count."""
+    losses = {}
+    for name, weights in (("plain", {"likelihood": 0.0, "collisions": 0.0}), ("ours", {})):
+        bundle = fit(tmp_path / name, steps=8, **weights)
+        header, *rows = (tmp_path / name / "training.csv").read_text().splitlines()
+        table = np.array([[float(x) for x in row.split(",")] for row in rows])
+        losses[name] = dict(zip(header.split(","), table.T, strict=True)), bundle
+    plain, ours = (losses[name][0] for name in ("plain", "ours"))
+    assert not plain["letters_nll"].any()
+    assert not plain["collisions"].any()
+    assert (ours["letters_nll"] > 0).all()
+    assert (ours["collisions"] > 0).any()
+    weights = (losses[name][1].generator.state_dict()["head.coords.weight"] for name in ("plain", "ours"))
+    assert not torch.equal(*weights)
+
+
 def test_loss_without_end_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"diverged at step \d+; lower model.learning_rate"):
         fit(tmp_path, steps=60, learning_rate=1e12)
