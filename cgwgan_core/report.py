@@ -108,10 +108,10 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
     :raises InputError: if a file is missing or is not what its name says.
     """
     found = findings(files)
-    real, generated = _distinct(files.training), tables.read(files.templates, tables.TEMPLATES, [*FACTS, "in_training"])
-    both = {name: (real[name].to_numpy(), generated[name].to_numpy()) for name in FACTS}
+    generated = tables.read(files.templates, tables.TEMPLATES, [*FACTS, "in_training"])
     draws = funnel["templates"]
     quality = json.loads(Path(files.quality).read_text(encoding="utf-8"))
+    both = {name: (np.array(quality["training"][name]), generated[name].to_numpy()) for name in FACTS}
     ranked = tables.read(files.ranked, tables.RANKED, ["energy_above_hull"])
     screened = _column(files.screened, tables.SCREENED, "energy_above_hull")
     drawn = _drawn(found)
@@ -408,14 +408,6 @@ def _tiles(funnel: Funnel, found: Findings) -> list[tuple[str, str]]:
 
 
 # ----------------------------------------------------------------------------------------- other sections
-
-
-def _distinct(training: str) -> pa.Table:
-    """The training side of the split, the first structure of each fingerprint."""
-    table = tables.read(training, tables.TRAINING, [*FACTS, "fingerprint", "split"])
-    table = table.filter(pc.equal(table["split"], "train"))
-    first = np.unique(table["fingerprint"].to_numpy(), return_index=True)[1]
-    return table.take(np.sort(first))
 
 
 def quality_table(found: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Table:

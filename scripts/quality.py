@@ -1,6 +1,8 @@
-"""How good the run's generator is, beside its references: figures, and the critic's latent space."""
+"""How good the run's generator is, beside its references: figures, the critic's latent space, what it learned from."""
 
 import json
+
+import numpy as np
 
 from cgwgan_core import tables
 from cgwgan_core.evaluation import evaluate, latent_map, makers
@@ -27,7 +29,13 @@ def main(
     figures = evaluate(sets, train, held_out, numbers, options)
     drawn = sets["generator"](numbers[0])
     latent = latent_map(model, train.templates, drawn, numbers[0])
-    content = {"samples": samples, "seeds": seeds, "figures": figures, "latent": latent}
+    real = train.templates[train.distinct]
+    facts = {
+        "spacegroup": real.spacegroup.tolist(),
+        "n_atoms": real.n_atoms.tolist(),
+        "number_density": np.round(real.number_density, 5).tolist(),
+    }
+    content = {"samples": samples, "seeds": seeds, "figures": figures, "latent": latent, "training": facts}
     with tables.replacing(quality) as temporary:
         temporary.write_text(json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
     for name, row in figures.items():

@@ -128,6 +128,7 @@ def make_run(
         "quality.json",
         {"samples": 500, "seeds": 3,
          "figures": {name: {key: [round(other.uniform(0, 1), 6), 0.0123] for key in METRICS} for name in sets},
+         "training": {name: [row[name] for row in rows] for name in ("spacegroup", "n_atoms", "number_density")},
          "latent": {side: other.normal(0, 5, (40, 2)).round(2).tolist() for side in ("real", "generated")}},
     )  # fmt: skip
     kept = [

@@ -280,8 +280,6 @@ def test_text_from_files_is_escaped(run_files, config):
 def test_a_training_that_logged_nothing_and_an_empty_held_out_set_are_fine(run_files, config):
     files = RunFiles(**run_files())
     Path(files.training_curve).write_text("step,critic_loss,wasserstein,gradient_penalty\n")
-    rows = [row | {"split": "train"} for row in pq.read_table(files.training).to_pylist()]
-    tables.write(files.training, rows, tables.TRAINING, Provenance())
     quality = json.loads(Path(files.quality).read_text())
     del quality["figures"]["held-out"]
     Path(files.quality).write_text(json.dumps(quality | {"latent": {"real": [], "generated": []}}))
