@@ -67,9 +67,13 @@ def _sort_import(module: str, names: list[str], level: int, path: Path, inside: 
                 inside.append(file.resolve())
 
 
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""What packages are installed as, where their import has another name. (To ask for all would cost every job 0.5 s.)"""
+
+
 @cache
 def _version(name: str) -> str | None:
     try:
-        return version(name)
+        return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:
         return None

@@ -1,6 +1,7 @@
 """The digest changes with the meaning of code, and with nothing else."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_versions_of_other_packages_are_part(package: Path, monkeypatch: pytest.
     before = code_digest(script)
     monkeypatch.setattr(codedigest, "_version", lambda name: "999" if name == "moyopy" else None)
     assert code_digest(script) != before
+
+
+def test_packages_are_found_by_the_names_they_are_imported_by() -> None:
+    assert codedigest._version("sklearn") == version("scikit-learn")
+    assert codedigest._version("yaml") == version("pyyaml")
+    assert codedigest._version("numpy") == version("numpy")
+    assert codedigest._version("json") is None
 
 
 def test_every_script_has_a_digest_of_its_own() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from cgwgan_core.codedigest import DISTRIBUTIONS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,7 +50,6 @@ def test_conda_environments_have_the_versions_of_the_lock() -> None:
 
 def test_what_the_package_imports_is_declared() -> None:
     """Every import of the core and the scripts is of the package, the standard library, or declared."""
-    aliases = {"yaml": "pyyaml", "mp_api": "mp-api", "sklearn": "scikit-learn"}
     declared = {name(d) for d in project()["dependencies"]}
     for path in [*(ROOT / "cgwgan_core").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         if path.name == "make_tables.py":
@@ -58,4 +59,4 @@ def test_what_the_package_imports_is_declared() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             for found in (n.split(".")[0] for n in names):
                 if found not in ("cgwgan_core", *sys.stdlib_module_names):
-                    assert aliases.get(found, found.replace("_", "-")) in declared, f"{path.name}: {found}"
+                    assert DISTRIBUTIONS.get(found, found.replace("_", "-")) in declared, f"{path.name}: {found}"
