@@ -1,6 +1,7 @@
 """Random templates for property tests: any group, any letters, free parameters anywhere."""
 
 import numpy as np
+from ase import Atoms
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -43,6 +44,19 @@ def redescribed(
     letters = changes.letters[q, template.letters[:, :k]].astype(np.int8)
     other, order = Templates(template.spacegroup, cell, letters, coords).projected_with_order()
     return other, order[0]
+
+
+def recelled(atoms: Atoms, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
+    """The same crystal in another primitive cell, orientation and origin, with its atoms in another order: lattice
+    vectors, fractional coordinates, atomic numbers."""
+    step = np.eye(3)
+    i, j = rng.permutation(3)[:2]
+    step[i, j] = rng.integers(-1, 2)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    order = rng.permutation(len(atoms))
+    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
+    return step @ atoms.cell[:] @ rotation, frac[order], atoms.numbers[order].tolist()
 
 
 @st.composite

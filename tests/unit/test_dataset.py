@@ -16,7 +16,7 @@ from cgwgan_core.crystal import Templates, min_distances, to_atoms
 from cgwgan_core.dataset import TrainingOptions, _asu_batch, asymmetric_units, select_training
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
-from tests.support.random_templates import templates
+from tests.support.random_templates import recelled, templates
 
 
 def row(name: str, structure: Structure) -> dict[str, object]:
@@ -126,14 +126,8 @@ def test_equal_structures_have_equal_asymmetric_units(template: Templates, seed:
         return
     rng = np.random.default_rng(seed)
     atoms = to_atoms(template, 0, ["Ba", "Ru", "O", "Ti"][: int(template.n_sites[0])])
-    step = np.eye(3)
-    i, j = rng.permutation(3)[:2]
-    step[i, j] = rng.integers(-1, 2)
-    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    rotation *= np.sign(np.linalg.det(rotation))
-    order = rng.permutation(len(atoms))
-    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
-    other = Structure(step @ atoms.cell[:] @ rotation, atoms.numbers[order], frac[order])
+    lattice, frac, numbers = recelled(atoms, rng)
+    other = Structure(lattice, numbers, frac)
     structures = [Structure(atoms.cell[:], atoms.numbers, atoms.get_scaled_positions()), other]
     batch = tables.to_table([row(str(n), s) for n, s in enumerate(structures)], tables.STRUCTURES)
     rows, refused = _asu_batch(batch, 1e-3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cgwgan_core import spacegroups as sg
 from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, to_atoms
 from cgwgan_core.fingerprint import canonical, coarse_keys, fingerprints, normaliser
-from tests.support.random_templates import random_template, redescribed, templates
+from tests.support.random_templates import random_template, recelled, redescribed, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
 
@@ -90,14 +90,7 @@ def test_coarse_keys_survive_another_cell_origin_and_orientation(template: Templ
     rng = np.random.default_rng(seed)
     atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
     first = asymmetric_unit(atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers.tolist(), 1e-3)
-    step = np.eye(3)
-    i, j = rng.permutation(3)[:2]
-    step[i, j] = rng.integers(-1, 2)
-    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    rotation *= np.sign(np.linalg.det(rotation))
-    order = rng.permutation(len(atoms))
-    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
-    second = asymmetric_unit(step @ atoms.cell[:] @ rotation, frac[order], atoms.numbers[order].tolist(), 1e-3)
+    second = asymmetric_unit(*recelled(atoms, rng), 1e-3)
     assert coarse_keys(first.template) == coarse_keys(second.template)
 
 

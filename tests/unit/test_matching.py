@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cgwgan_core.crystal import Templates, asymmetric_unit, min_distances, reduce_cells, to_atoms, with_full_symmetry
 from cgwgan_core.fingerprint import coarse_keys, fingerprints
 from cgwgan_core.matching import Bucket, Distinct, Tolerances, _largest, descriptions, shortest_basis
-from tests.support.random_templates import random_template, redescribed, templates
+from tests.support.random_templates import random_template, recelled, redescribed, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
 WIDE = Tolerances(0.2, 5.0, 0.3)
@@ -44,19 +44,12 @@ def test_another_cell_origin_orientation_and_order_of_atoms_repeats(template: Te
         return
     rng = np.random.default_rng(seed)
     atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
-    step = np.eye(3)
-    i, j = rng.permutation(3)[:2]
-    step[i, j] = rng.integers(-1, 2)
-    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    rotation *= np.sign(np.linalg.det(rotation))
-    order = rng.permutation(len(atoms))
-    frac = (atoms.get_scaled_positions() + rng.random(3)) @ np.linalg.inv(step)
-    changed = step @ atoms.cell[:] @ rotation
+    lattice, frac, numbers = recelled(atoms, rng)
     units = [
         asymmetric_unit(atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers.tolist(), 1e-3),
-        asymmetric_unit(changed, frac[order], atoms.numbers[order].tolist(), 1e-3),
+        asymmetric_unit(lattice, frac, numbers, 1e-3),
         # permuted elements are the same template
-        asymmetric_unit(changed, frac[order], (90 - atoms.numbers[order]).tolist(), 1e-3),
+        asymmetric_unit(lattice, frac, [90 - z for z in numbers], 1e-3),
     ]
     assert Distinct().add(Templates.concat([unit.template for unit in units])).tolist() == [False, True, True]
 
