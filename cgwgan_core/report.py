@@ -120,7 +120,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
         "sentence": sentence(found),
         "funnel": funnel,
         "found": found,
-        "tiles": _tiles(funnel, found),
+        "tiles": _tiles(funnel, found, len(quality["training"]["spacegroup"])),
         "potential": _potential(files.potential),
         "yields": yields(draws.count_in, draws.refused, generated["in_training"].to_numpy()),
         "quality": quality_table(quality["figures"]),
@@ -396,9 +396,9 @@ def _text(value: str) -> Cell:
     return Cell(value, value)
 
 
-def _tiles(funnel: Funnel, found: Findings) -> list[tuple[str, str]]:
+def _tiles(funnel: Funnel, found: Findings, learned: int) -> list[tuple[str, str]]:
     return [
-        (f"{funnel['training'].kept:,}", "structures in the training set"),
+        (f"{learned:,}", "distinct templates learned from"),
         (f"{funnel['templates'].kept:,}", "distinct templates generated"),
         (f"{funnel['screened'].kept:,}", "candidates with an energy"),
         (f"{funnel['unique'].kept:,}", "new, distinct, relaxed"),
