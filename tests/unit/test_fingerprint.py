@@ -84,14 +84,17 @@ def test_the_origin_along_a_polar_axis_is_no_part_of_the_key(seed: int, number: 
 
 @settings(max_examples=60, deadline=None)
 @given(template=templates(), seed=st.integers(0, 2**32))
-def test_coarse_keys_survive_another_cell_origin_and_orientation(template: Templates, seed: int) -> None:
+def test_keys_survive_another_cell_origin_orientation_and_other_elements(template: Templates, seed: int) -> None:
     if min_distances(template)[0] < 0.7:
         return
     rng = np.random.default_rng(seed)
     atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
     first = asymmetric_unit(atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers.tolist(), 1e-3)
-    second = asymmetric_unit(*recelled(atoms, rng), 1e-3)
-    assert coarse_keys(first.template) == coarse_keys(second.template)
+    lattice, frac, numbers = recelled(atoms, rng)
+    for elements in (numbers, [90 - z for z in numbers]):
+        second = asymmetric_unit(lattice, frac, elements, 1e-3)
+        assert coarse_keys(first.template) == coarse_keys(second.template)
+        assert fingerprints(first.template) == fingerprints(second.template)
 
 
 def assert_equal(first: Templates, second: Templates, atol: float = 1e-6) -> None:
