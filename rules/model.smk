@@ -53,7 +53,7 @@ rule quality:
         samples=config["quality"]["samples"],
         seeds=config["quality"]["seeds"],
         boldness=config["templates"]["boldness"],
-        options=block("templates", "samples", "keep", "shards", "boldness", "spacegroups"),
+        options=block("templates", "samples", "keep", "shards", "boldness", "spacegroups", "n_sites", "tolerance"),
         seed=config["seed"],
     message:
         "Judging the generator by {params.samples} draws"

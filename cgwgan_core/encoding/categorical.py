@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..collisions import Geometry
-from ..crystal import Templates
+from ..crystal import Templates, on_representatives
 from ..errors import InputError
 from ..fingerprint import equivalent_letters
-from ..spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, REPRESENTATIVE
+from ..spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS
 from .lattice import CELL_TERMS, cell_from_terms, cell_terms, vectors_from_terms
 from .protocol import Encoded, Head
 from .unseen import UnseenLetters, codes
@@ -228,9 +228,7 @@ class Categorical:
         letters = np.where(letters == NO_SITE, -1, letters).astype(np.int8)
         circle = sites[..., N_CLASSES : N_CLASSES + 6].reshape(*letters.shape, 3, 2)
         free = np.arctan2(circle[..., 0], circle[..., 1]) / (2 * np.pi)
-        maps = REPRESENTATIVE[spacegroup[:, None], letters]
-        coords = np.mod(np.einsum("nkij,nkj->nki", maps[..., :3], free) + maps[..., 3], 1.0)
-        coords[(coords > 1 - 1e-9) | (letters < 0)[..., None]] = 0.0
+        coords = on_representatives(spacegroup, letters, free)
         multiplicity = np.where(letters >= 0, MULTIPLICITY[spacegroup[:, None], letters], 0)
         cell = cell_from_terms(spacegroup, self.unscale(whole[:, n:]), multiplicity.sum(1))
         return Templates(spacegroup, cell, letters, coords)
