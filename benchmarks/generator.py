@@ -2,37 +2,47 @@
 
     python benchmarks/generator.py cgwgan_core/data/generator.ckpt results/data/training.parquet --output generator.json
 
-Three parts, every figure the mean over the seeds with the half width of its 95 % interval:
+Four parts, every figure the mean over the seeds with the half width of its 95 % interval:
 
 1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
    groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
-3. how distinct templates, novelty and recall grow up to ``--growth`` draws.
+3. how distinct templates, novelty and recall grow up to ``--growth`` draws;
+4. with ``--training``, what draws are like over the training: the checkpoint is trained again, with its options and
+   that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
 
 :data:`cgwgan_core.quality.METRICS` defines the figures. Here recall is also that of the AFLOW prototypes with as
 many sites as training has, by coarse key: of all, and of those that are and are not on the training side.
 """
 
 import argparse
+import copy
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lightning.pytorch as pl
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
+from lightning.pytorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
-from cgwgan_core import tables
+from cgwgan_core import jobs, tables
 from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit
 from cgwgan_core.evaluation import Figures, Maker, evaluate, makers, summary
 from cgwgan_core.fingerprint import coarse_keys
-from cgwgan_core.gan import BOLDNESS, Bundle, load_generator
-from cgwgan_core.quality import METRICS, Draws, Metric, discovery
+from cgwgan_core.gan import BOLDNESS, SCRATCH, WGANGP, Bundle, load_generator
+from cgwgan_core.gan import train as fit
+from cgwgan_core.quality import METRICS, Draws, Metric, discovery, judge
+from cgwgan_core.sampling import sample
 from cgwgan_core.sources import aflow
 from cgwgan_core.spacegroups import letter_index
 from cgwgan_core.templates import TemplateOptions
@@ -145,6 +155,58 @@ def growth(
     return out
 
 
+class Watch(Callback):
+    """Judges the averaged generator some times in a training."""
+
+    def __init__(self, train: Draws, held_out: Draws, samples: int, times: int = 10) -> None:
+        self.train, self.held_out, self.samples, self.times = train, held_out, samples, times
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: WGANGP, *_: object) -> None:
+        """See Lightning."""
+        if module.step % (module.options.max_steps // self.times):
+            return
+        generator = copy.deepcopy(module.average.module).eval()
+        now = Bundle(module.encoder, generator, module.critic, module.options, "", module.step, {})
+        drawn = Draws(sample(now, self.samples, 0))
+        self.rows.append({"step": module.step} | judge(drawn, self.train, self.held_out, TemplateOptions()))
+        print(f"step {module.step:,} judged", file=sys.stderr)
+
+
+def over_training(model: Bundle, train: Draws, held_out: Draws, samples: int, seed: int) -> list[dict[str, float]]:
+    """Figures of the averaged generator at ten steps of a training like the checkpoint's.
+
+    It is not calibrated yet, which the checkpoint is at the end.
+
+    :param seed: of the run.
+    """
+    watch = Watch(train, held_out, samples)
+    options = replace(model.options, init=SCRATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        made = fit(
+            train.templates,
+            options,
+            jobs.seed(seed, "train"),
+            *(f"{folder}/{name}" for name in ("generator.ckpt", "curve.csv", "scratch", "logs")),
+            jobs.Provenance(),
+            held_out.templates,
+            callbacks=[watch],
+        )
+    pairs = zip(*(bundle.generator.state_dict().values() for bundle in (model, made)), strict=True)
+    print(f"the weights are{'' if all(torch.equal(a, b) for a, b in pairs) else ' not'} the checkpoint's")
+    return watch.rows
+
+
+def steps_markdown(rows: list[dict[str, float]]) -> str:
+    """Figures over the training as a table."""
+    keys = ("valid", "density_overlap", "tv_letters", "frechet", "distinct", "novel", "recall_held_out", "memorised")
+    lines = [f"| step | {' | '.join(METRICS[key].name for key in keys)} |", f"|---|{'---|' * len(keys)}"]
+    for row in rows:
+        cells = (_shown(row[key], None, METRICS[key].digits) for key in keys)
+        lines.append(f"| {row['step']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _shown(mean: float | None, half: float | None, digits: int) -> str:
     if mean is None:
         return "–"
@@ -182,10 +244,12 @@ def run(
     pyxtal: int,
     grown: int,
     only: set[str],
+    training: int | None = None,
 ) -> dict:
     """All three parts; a number of 0 leaves its part out.
 
     :param only: names of sets; empty is all.
+    :param training: seed of the run that trained the checkpoint, to train it again; ``None``: not.
     """
     rows = {side: table.filter(pc.field("split") == side) for side in ("train", "held-out")}
     train, held_out = (Draws(Templates.from_table(part)) for part in rows.values())
@@ -211,6 +275,8 @@ def run(
         if grown:
             some = {name: make for name, make in sets(grown).items() if name in GROWN}
             found["growth"] = growth(some, grown, train, held_out, seeds, wanted)
+        if training is not None:
+            found["training"] = over_training(model, train, held_out, samples or 10_000, training)
     return found
 
 
@@ -225,6 +291,7 @@ def main() -> None:
     parser.add_argument("--pyxtal", type=int, default=500, help="crystals of PyXtal for each seed; 0: leave out")
     parser.add_argument("--growth", type=int, default=140_000, help="draws to grow to; 0: leave out")
     parser.add_argument("--only", nargs="+", default=[], help="of the sets, these alone, such as generator")
+    parser.add_argument("--training", type=int, help="seed of the run that trained the checkpoint, to train it again")
     parser.add_argument("--output", help="JSON file")
     given = parser.parse_args()
     start = time.perf_counter()
@@ -237,6 +304,7 @@ def main() -> None:
         given.pyxtal,
         given.growth,
         set(given.only),
+        given.training,
     )
     print(f"AFLOW coarse keys: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
     for part in ("figures", "with_pyxtal"):
@@ -244,6 +312,8 @@ def main() -> None:
             print(f"\n{markdown(found[part])}")
     for name, rows in found.get("growth", {}).items():
         print(f"\nGrowth, {name}\n\n{growth_markdown(rows)}")
+    if "training" in found:
+        print(f"\nOver the training\n\n{steps_markdown(found['training'])}")
     print(f"\n{time.perf_counter() - start:.0f} s in all")
     if given.output:
         Path(given.output).write_text(json.dumps(found, indent=2) + "\n")

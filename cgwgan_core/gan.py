@@ -5,6 +5,7 @@ critic D, generator G, real templates x, generated ones G(z), and x̂ uniform on
 
     critic:     minimise  E[D(G(z))] - E[D(x)] + λ E[(‖∇D(x̂)‖₂ - 1)²]
     generator:  minimise  -E[D(G(z))] - μ E[log p(letters of x | space group of x)] + κ E[max(0, 1 - d / d₀)]
+                          + ν E[½|G(z) - x| + ½|G(z') - x| - ½|G(z) - G(z')|]
 
 The gradient is taken over both parts of x̂ (the whole crystal and its sites) as one vector. The space group is a
 condition (unless the encoder's output layer takes none): every generated template of a batch has that of the real
@@ -12,8 +13,11 @@ one it is paired with. The second term of the
 generator's loss is the likelihood of the real templates' letters, which the generator knows in closed form; it
 holds the discrete choices, for which the critic's gradient is noisy, to the data. The third is for collisions: d is the
 shortest distance between two atoms of a template, and it is taken over the generated batch and one more with letters
-that no real template has, of which the critic knows nothing; hence without gradients on the volume. With μ = κ = 0 it
-is the plain WGAN.
+that no real template has, of which the critic knows nothing; hence without gradients on the volume. The fourth is the
+energy score (Gneiting and Raftery, J. Am. Stat. Assoc. 102, 359 (2007), doi:10.1198/016214506000001437) of cell and
+coordinates given the letters of x, with two noises z and z': least where generated cells and coordinates are
+distributed as the real ones of the same letters. Without it they hardly vary, as the critic seldom sees two
+templates of one set of letters. With μ = κ = ν = 0 it is the plain WGAN.
 
 All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
 weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to
@@ -29,7 +33,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +80,15 @@ TOO_CLOSE = 1.2
 """Distance d₀ below which atoms collide in training, Å; the margin to 1 Å is for what the average smooths out."""
 LOG_POINTS = 1000
 """Most rows of the training curve."""
-LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "letters_nll", "collisions")
+LOSSES = (
+    "critic_loss",
+    "wasserstein",
+    "gradient_penalty",
+    "generator_loss",
+    "letters_nll",
+    "collisions",
+    "energy_score",
+)
 """What the training curve holds for each step, besides ``step``."""
 
 
@@ -105,8 +117,11 @@ class ModelOptions:
     likelihood: float = 1.0
     """Weight μ of the likelihood of the training templates' letters in the generator's loss; 0 leaves it out. No
     effect with the encoder ``continuous``, where letters are no choices and have none."""
-    collisions: float = 2.0
+    collisions: float = 4.0
     """Weight κ of atoms that are too close in the generator's loss; 0 leaves it out. No effect with ``continuous``."""
+    energy_score: float = 3.0
+    """Weight ν of the energy score of cells and coordinates given the letters; 0 leaves it out. No effect with
+    ``continuous``."""
     repeats: float = 1.0
     """A template that the data holds m times is drawn in training in proportion to m to this power: 1 learns
     the database as it is, 0 every distinct template alike."""
@@ -131,7 +146,7 @@ class ModelOptions:
         for name in ("generator", "critic"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"model.{name}: needs at least one layer, every width 1 or more")
-        for name in ("likelihood", "collisions"):
+        for name in ("likelihood", "collisions", "energy_score"):
             if getattr(self, name) < 0:
                 raise InputError(f"model.{name}: {getattr(self, name)} is below 0")
         if not 0 <= self.repeats <= 1:
@@ -351,15 +366,18 @@ class WGANGP(pl.LightningModule):
         generator_loss = -self.critic(fake).mean()
         nll = -self.generator.likelihood(real) if options.likelihood else torch.zeros(())
         close = self.closeness(fake, self.generate(random, real, math.inf)) if self.distances else torch.zeros(())
+        score = self.energy_score(random, real)
         generator_adam.zero_grad()
-        self.manual_backward(generator_loss + options.likelihood * nll + options.collisions * close)
+        self.manual_backward(
+            generator_loss + options.likelihood * nll + options.collisions * close + options.energy_score * score
+        )
         generator_adam.step()
         self.critic.requires_grad_(True)
         self.average.update_parameters(self.generator)
 
         self.step = int(step) + 1
         if self.step % -(-options.max_steps // LOG_POINTS) == 0 or self.step == options.max_steps:
-            losses = torch.stack([critic_loss, distance, penalty, generator_loss, nll, close]).tolist()
+            losses = torch.stack([critic_loss, distance, penalty, generator_loss, nll, close, score]).tolist()
             if not all(map(torch.isfinite, torch.tensor(losses))):
                 raise InputError(
                     f"training diverged at step {self.step}; lower model.learning_rate (now {options.learning_rate})"
@@ -404,6 +422,14 @@ class WGANGP(pl.LightningModule):
             shortest.append(self.distances(geometry._replace(vectors=fixed)))
         return torch.relu(1 - torch.cat(shortest) / TOO_CLOSE).mean()
 
+    def energy_score(self, random: torch.Generator, real: Encoded) -> Tensor:
+        """E[½|G(z) - x| + ½|G(z') - x| - ½|G(z) - G(z')|], G with the group and letters of x; a scalar."""
+        if not self.options.energy_score or not self.generator.head.conditional:
+            return torch.zeros(())
+        size = (2, self.options.batch_size, self.options.latent)
+        one, other = (self.generator.complete(z.to(self.device), real) for z in torch.randn(size, generator=random))
+        return 0.5 * (distances(one, real) + distances(other, real) - distances(one, other)).mean()
+
     @torch.no_grad()
     def score(self, seed: int) -> float:
         """How good the averaged generator is on the space groups of the held-out templates, 0 to 1.
@@ -435,6 +461,12 @@ class WGANGP(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The inverse of :meth:`on_save_checkpoint`."""
         self.step, self.curve, self.best = (checkpoint["cgwgan"][name] for name in ("step", "curve", "best"))
+
+
+def distances(one: Encoded, other: Encoded) -> Tensor:
+    """Euclidean distances of two batches of encoded templates, (B,)."""
+    squared = (one.whole - other.whole).square().sum(1) + (one.sites - other.sites).square().sum((1, 2))
+    return (squared + 1e-6).sqrt()  # the gradient of the root has no limit at 0
 
 
 def gradient_penalty(critic: Critic, real: Encoded, fake: Encoded, along: Tensor) -> Tensor:
@@ -497,6 +529,7 @@ def train(
     made_from: Provenance,
     held_out: Templates | None = None,
     save_every: int = 200,
+    callbacks: Sequence[Callback] = (),
 ) -> Bundle:
     """Train the generator on templates and write its checkpoint.
 
@@ -510,6 +543,7 @@ def train(
     :param held_out: templates with other coarse keys, by which the best of the late steps is chosen; with none,
         or fewer than 100 that the encoder covers, it is the last step.
     :param save_every: generator steps between two checkpoints in ``scratch``.
+    :param callbacks: Lightning's, for those who want to look on.
     :raises InputError: if the checkpoint to start from is unreadable or does not fit the options, if no
         template can be encoded, or if the losses are no longer finite.
     """
@@ -547,7 +581,7 @@ def train(
         module = WGANGP(
             generator, critic, real, options, seed, weights[covered], judged if len(judged) >= 100 else None
         )
-        _fit(module, Path(scratch), Path(logs), hashlib.sha256(identity.encode()).hexdigest(), save_every)
+        _fit(module, Path(scratch), Path(logs), hashlib.sha256(identity.encode()).hexdigest(), save_every, callbacks)
         module.to("cpu")
         made = module.average.module
         steps = options.max_steps
@@ -576,7 +610,7 @@ def train(
     return load_generator(checkpoint)  # with the weights as the file has them
 
 
-def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int) -> None:
+def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int, callbacks: Sequence[Callback]) -> None:
     mark = scratch / "identity"
     if not mark.exists() or mark.read_text() != identity:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -598,6 +632,7 @@ def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: i
         callbacks=[
             ModelCheckpoint(scratch, filename="{epoch:06d}", every_n_epochs=1, save_on_train_epoch_end=True),
             _Progress(total),
+            *callbacks,
         ],
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=False,

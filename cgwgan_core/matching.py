@@ -9,6 +9,8 @@ search over lattices, origins and species, and one atom stands for its whole orb
 and each ends at the first thing that does not fit.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -18,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import spacegroups as sg
-from .crystal import Templates, reduce_cells
+from .crystal import Templates, kinds, reduce_cells
 from .fingerprint import canonical, cell_parameters, normaliser
 from .spacegroups import Floats, Integers
 
@@ -50,58 +52,82 @@ class Tolerances:
 class Distinct:
     """The templates of a stream that differ from all before them; each is compared within its coarse key only."""
 
-    def __init__(self, tolerances: Tolerances = Tolerances()) -> None:
-        self.tolerances = tolerances
+    def __init__(self, tolerances: Tolerances = Tolerances(), threads: int = 1) -> None:
+        """
+        :param threads: coarse keys that are looked at side by side; they do not depend on each other.
+        """
+        self.tolerances, self.threads = tolerances, threads
         self._buckets: dict[Key, Bucket] = {}
-        self._count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return sum(len(bucket) for bucket in self._buckets.values())
 
-    def add(self, templates: Templates, most: int | None = None) -> NDArray[np.bool_]:
+    def add(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
         """Take a batch, in order, and remember what is new.
 
-        :param most: how many to remember in all; what is new beyond them is not remembered.
+        :param are_canonical: whether they are as :func:`.fingerprint.canonical` describes them, which saves half the
+            time.
         :returns: whether each repeats one that is remembered, (N,).
         """
-        repeated = np.zeros(len(templates), dtype=bool)
-        for i, description in enumerate(descriptions(templates)):
-            bucket = self._buckets.get(description.key)
-            repeated[i] = bucket is not None and bucket.holds(description)
-            if repeated[i] or (most is not None and self._count >= most):
-                continue
-            if bucket is None:
-                bucket = self._buckets[description.key] = Bucket(description.key, self.tolerances)
-            bucket.add(description)
-            self._count += 1
-        return repeated
+        return self._compare(templates, are_canonical, learn=True)
 
-    def holds(self, templates: Templates) -> NDArray[np.bool_]:
-        """As :meth:`add`, but nothing is remembered."""
-        return self.add(templates, most=0)
+    def holds(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
+        """Whether each is the same as one that is remembered, (N,)."""
+        return self._compare(templates, are_canonical, learn=False)
+
+    def _compare(self, templates: Templates, are_canonical: bool, learn: bool) -> NDArray[np.bool_]:
+        repeated = np.zeros(len(templates), dtype=bool)
+        described = describe(templates if are_canonical else canonical(templates)[0])
+        todo = []
+        for key, index in described.by_key():
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                if not learn:
+                    continue
+                bucket = self._buckets[key] = Bucket(key, self.tolerances)
+            todo.append((bucket, index))
+
+        def compare(bucket: Bucket, index: NDArray[np.int64]) -> None:
+            repeated[index] = bucket.compare(described[index], learn)
+
+        if self.threads == 1:
+            for bucket, index in todo:
+                compare(bucket, index)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(compare, *zip(*todo, strict=True)) if todo else [])
+        return repeated
 
 
 @dataclass(frozen=True)
-class Description:
-    """A template with the letters of its coarse key, as :class:`Bucket` compares it."""
+class Descriptions:
+    """Templates as :class:`Bucket` compares them, all with the letters of their coarse key."""
 
-    key: Key
-    coords: Floats
-    """Of the sites, sorted by letter, (k, 3)."""
+    sites: Templates
+    """As they are described."""
     vectors: Floats
-    """Conventional lattice vectors as rows, in units of the free length per atom, (3, 3)."""
+    """Conventional lattice vectors as rows, in units of the free length per atom, (N, 3, 3)."""
+    bases: Floats
+    """From these to the three shortest vectors that are a basis of the lattice, (N, 3, 3)."""
+    cells: Floats
+    """Lengths and angles (degrees) of those, (N, 6)."""
+
+    def __getitem__(self, index: NDArray[np.int64]) -> "Descriptions":
+        return Descriptions(self.sites[index], self.vectors[index], self.bases[index], self.cells[index])
+
+    def by_key(self) -> Iterator[tuple[Key, NDArray[np.int64]]]:
+        """Every coarse key, and the places of the templates that have it, ascending."""
+        for number, letters, index in kinds(self.sites):
+            yield (number, tuple(letters)), index
 
 
-def descriptions(templates: Templates) -> list[Description]:
-    """Every template as :class:`Bucket` compares it."""
-    sites, _ = canonical(templates)
+def describe(sites: Templates) -> Descriptions:
+    """Templates, in the description of :func:`.fingerprint.canonical`, as :class:`Bucket` compares them."""
     vectors = sg.cell_vectors(sites.cell) * np.cbrt(sites.number_density)[:, None, None]
-    return [
-        Description((int(number), tuple(letters[:k])), coords[:k], cell)
-        for number, letters, k, coords, cell in zip(
-            sites.spacegroup, sites.letters.tolist(), sites.n_sites, sites.coords, vectors, strict=True
-        )
-    ]
+    groups, group = np.unique(sites.spacegroup, return_inverse=True)
+    primitive = np.array([sg.primitive_basis(int(number)) for number in groups]).reshape(-1, 3, 3)[group]
+    bases = shortest_basis(primitive @ vectors) @ primitive
+    return Descriptions(sites, vectors, bases, cell_parameters(bases @ vectors))
 
 
 @dataclass(frozen=True)
@@ -130,65 +156,61 @@ def _changes(key: Key) -> _Changes:
 
 
 class Bucket:
-    """Templates of one coarse key, with which another is compared in one step."""
+    """Templates of one coarse key, with which others are compared in one step."""
 
     def __init__(self, key: Key, tolerances: Tolerances) -> None:
         self.key, self.tolerances = key, tolerances
         number, letters = key
-        self._primitive = sg.primitive_basis(number)
         self._letters = np.array(letters, dtype=np.int64)
         weights = sg.MULTIPLICITY[number, list(letters)].astype(float)
         self._weights = weights / weights.sum()
         self._atoms = weights.sum() / len(sg.centring(number))
         self._polar = normaliser(number).polar
-        # arrays with room to spare: doubled when full
-        self._count = 0
-        self._coords = np.zeros((2, len(letters), 3))
-        self._bases = np.zeros((2, 3, 3))
-        self._cells = np.zeros((2, 6))
+        self._coords = np.zeros((0, len(letters), 3))
+        self._bases = np.zeros((0, 3, 3))
+        self._cells = np.zeros((0, 6))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._coords)
 
-    def add(self, description: Description) -> None:
-        """One more template."""
-        if self._count == len(self._coords):
-            self._coords, self._bases, self._cells = (
-                np.concatenate([x, np.zeros_like(x)]) for x in (self._coords, self._bases, self._cells)
-            )
-        basis = shortest_basis((self._primitive @ description.vectors)[None])[0] @ self._primitive
-        self._coords[self._count] = description.coords
-        self._bases[self._count] = basis
-        self._cells[self._count] = cell_parameters(basis @ description.vectors)
-        self._count += 1
+    def compare(self, batch: Descriptions, learn: bool) -> NDArray[np.bool_]:
+        """Whether each of a batch is the same as one of the bucket, (N,).
 
-    def holds(self, description: Description) -> bool:
-        """Whether a template is the same as one of the bucket."""
-        return self._search(description, exact=False) <= self.tolerances.site
+        :param learn: whether what is new comes into the bucket, one after the other.
+        """
+        found = self.distances(batch, learn, exact=False)
+        return found <= self.tolerances.site
 
-    def distance(self, description: Description) -> float:
+    def distances(self, batch: Descriptions, learn: bool = False, exact: bool = True) -> Floats:
         """To the nearest template of the bucket: the largest distance of two corresponding atoms over the free length
-        per atom; infinite where no lattice, or nothing within the tolerance of sites, fits."""
-        return self._search(description, exact=True)
+        per atom; infinite where no lattice, or nothing within the tolerance of sites, fits, (N,).
 
-    def _search(self, description: Description, exact: bool) -> float:
-        changes = _changes(self.key)
-        limits = self.tolerances
-        return _nearest(
-            changes.vectors @ description.vectors,
-            np.einsum("qkpij,kj->qkpi", changes.maps[..., :3], description.coords) + changes.maps[..., 3],
+        :param exact: otherwise to the first that fits.
+        """
+        changes, limits, start = _changes(self.key), self.tolerances, len(self)
+        coords = np.concatenate([self._coords, batch.sites.coords[:, : len(self._letters)]])
+        bases, cells = np.concatenate([self._bases, batch.bases]), np.concatenate([self._cells, batch.cells])
+        found, kept = _compared(
+            changes.vectors,
+            changes.maps,
             changes.n_maps,
             changes.letters,
-            self._coords[: self._count],
-            self._bases[: self._count],
-            self._cells[: self._count],
+            batch.vectors,
+            coords,
+            bases,
+            cells,
+            start,
             self._letters,
             self._weights,
             self._polar,
             self._atoms,
             np.array([limits.length, limits.angle, limits.site]),
+            learn,
             exact,
         )
+        if learn and len(kept) > start:
+            self._coords, self._bases, self._cells = coords[kept], bases[kept], cells[kept]
+        return found
 
 
 _TRIPLES = np.array(list(combinations(range(7), 3)))
@@ -215,7 +237,85 @@ def shortest_basis(vectors: Floats) -> Floats:
 # ------------------------------------------------------------------------------------------ compiled comparison
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def _compared(
+    turns: Floats,
+    maps: Floats,
+    n_maps: Integers,
+    letters: Integers,
+    vectors: Floats,
+    coords: Floats,
+    bases: Floats,
+    cells: Floats,
+    start: int,
+    own_letters: Integers,
+    weights: Floats,
+    polar: NDArray[np.bool_],
+    atoms: float,
+    limits: Floats,
+    learn: bool,
+    exact: bool,
+) -> tuple[Floats, Integers]:  # pragma: no cover (compiled)
+    """The distance of each of n templates, under all changes, to the nearest of those known so far; the first that
+    fits if not exact. And the places of what is known in the end.
+
+    :param turns: what lattice vectors are multiplied by under each change, (Q, 3, 3).
+    :param maps: of the sites, (Q, k, P, 3, 4), of which ``n_maps``, (Q, k), differ; ``letters`` of the images, (Q, k).
+    :param vectors: of the n templates, in free lengths, (n, 3, 3).
+    :param coords: of the ``start`` known templates and then the n others, (m, k, 3), their reduced ``bases``,
+        (m, 3, 3), and ``cells``, (m, 6).
+    :param own_letters: of the known sites, (k,), and their share of the atoms, ``weights``, (k,).
+    :param atoms: in the primitive cell.
+    :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites.
+    :param learn: whether what is new is known from then on.
+    """
+    n, k = len(vectors), coords.shape[1]
+    minima = np.empty((len(cells), 3))
+    for j in range(len(cells)):
+        minima[j] = np.sort(cells[j, :3])
+    # the vectors that correspond to one lattice's shortest are no shorter than the other's shortest. The angles
+    # change the lengths of their sums, hence the second limit, which lets some more through
+    upper = 1 + limits[0]
+    lower = 1 / (upper * (1 + 2 * np.radians(limits[1])))
+    known = np.empty(len(coords), np.int64)
+    known[:start] = np.arange(start)
+    count = start
+    found = np.empty(n)
+    near = np.empty(len(coords), np.int64)
+    turned = np.empty_like(turns)
+    images = np.empty(maps.shape[:4])
+    for i in range(n):
+        own = minima[start + i]
+        some = 0
+        for c in range(count):
+            other = minima[known[c]]
+            fits = True
+            for x in range(3):
+                fits = fits and own[x] <= upper * other[x] and own[x] >= lower * other[x]
+            if fits:
+                near[some] = known[c]
+                some += 1
+        found[i] = np.inf
+        if some:
+            for q in range(len(turns)):
+                turned[q] = turns[q] @ vectors[i]
+                for s in range(k):
+                    for p in range(n_maps[q, s]):
+                        for x in range(3):
+                            images[q, s, p, x] = maps[q, s, p, x, 3]
+                            for y in range(3):
+                                images[q, s, p, x] += maps[q, s, p, x, y] * coords[start + i, s, y]
+            found[i] = _nearest(
+                turned, images, n_maps, letters, coords, bases, cells, near[:some], own_letters, weights, polar, atoms,
+                limits, exact,
+            )  # fmt: skip
+        if learn and found[i] > limits[2]:
+            known[count] = start + i
+            count += 1
+    return found, known[:count]
+
+
+@njit(cache=True, nogil=True)
 def _nearest(
     turned: Floats,
     images: Floats,
@@ -224,6 +324,7 @@ def _nearest(
     coords: Floats,
     bases: Floats,
     cells: Floats,
+    among: Integers,
     own_letters: Integers,
     weights: Floats,
     polar: NDArray[np.bool_],
@@ -231,14 +332,11 @@ def _nearest(
     limits: Floats,
     exact: bool,
 ) -> float:  # pragma: no cover (compiled)
-    """The distance from a template, under all changes, to the nearest of a bucket; the first that fits if not exact.
+    """The distance from a template, under all changes, to the nearest ``among`` others; the first that fits if not
+    exact.
 
     :param turned: lattice vectors of the template under each change, (Q, 3, 3), in free lengths.
-    :param images: of its sites, (Q, k, P, 3), of which ``n_maps``, (Q, k), differ; their ``letters``, (Q, k).
-    :param coords: of the bucket's templates, (m, k, 3), their reduced ``bases``, (m, 3, 3), and ``cells``, (m, 6).
-    :param own_letters: of the bucket's sites, (k,), and their share of the atoms, ``weights``, (k,).
-    :param atoms: in the primitive cell.
-    :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites.
+    :param images: of its sites, (Q, k, P, 3). The rest as :func:`_compared` has it.
     """
     best = np.inf
     k = coords.shape[1]
@@ -249,7 +347,7 @@ def _nearest(
     partner = np.empty(k, np.int64)
     rarest = np.argmin(weights)
     on_axis = polar.any()
-    for j in range(len(coords)):
+    for j in among:
         back = np.linalg.inv(bases[j])
         for q in range(len(turned)):
             if not _lattice_fits(bases[j], turned[q], cells[j], limits, own):
@@ -291,7 +389,7 @@ def _nearest(
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _lattice_fits(
     basis: Floats, turned: Floats, cell: Floats, limits: Floats, own: Floats
 ) -> bool:  # pragma: no cover (compiled)
@@ -316,7 +414,7 @@ def _lattice_fits(
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mean_cell(first: Floats, second: Floats, atoms: float, mean: Floats) -> None:  # pragma: no cover (compiled)
     """Vectors of the mean of two cells, with the free length per atom as the unit, into ``mean``, (3, 3)."""
     cell = (first + second) / 2
@@ -330,7 +428,7 @@ def _mean_cell(first: Floats, second: Floats, atoms: float, mean: Floats) -> Non
     mean *= (atoms / (mean[0, 0] * mean[1, 1] * mean[2, 2])) ** (1 / 3)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _gaps(
     images: Floats,
     n_maps: Integers,
@@ -368,7 +466,7 @@ def _gaps(
                     gaps[i, j, 0], gaps[i, j, 1], gaps[i, j, 2] = g0, g1, g2
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _largest(squares: Floats, limit: float, partner: Integers, exact: bool) -> float:  # pragma: no cover (compiled)
     """The smallest, over all ways to give images a site each, of the largest distance; infinite above the limit.
 
@@ -387,7 +485,7 @@ def _largest(squares: Floats, limit: float, partner: Integers, exact: bool) -> f
     return np.sqrt(largest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _largest_of(squares: Floats, partner: Integers) -> float:  # pragma: no cover (compiled)
     largest = 0.0
     for i in range(len(partner)):
@@ -395,7 +493,7 @@ def _largest_of(squares: Floats, partner: Integers) -> float:  # pragma: no cove
     return largest
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _assign(squares: Floats, limit: float, partner: Integers) -> bool:  # pragma: no cover (compiled)
     """Whether every image finds a site of its own within the limit, by augmenting paths; ``partner`` takes them."""
     k = len(squares)

@@ -43,6 +43,10 @@ class Generator(nn.Module):
         """Generate templates from :meth:`noise`; the rest as :meth:`cgwgan_core.encoding.Head.forward` has it."""
         return self.head(self.hidden(normal), uniform, boldness, like, groups)
 
+    def complete(self, normal: Tensor, real: Encoded) -> Encoded:
+        """Templates with the choices of others, see :meth:`cgwgan_core.encoding.Head.complete`."""
+        return self.head.complete(self.hidden(normal), real)
+
     def likelihood(self, real: Encoded) -> Tensor:
         """Mean log-probability of the choices of real templates, see :meth:`cgwgan_core.encoding.Head.likelihood`."""
         return self.head.likelihood(real)

@@ -91,14 +91,14 @@ TRAINING = _extend(
 TEMPLATES = pa.schema(
     [
         _field("template_id", STR, "identifier of the template in this run"),
-        _field("spacegroup", I16, "International Tables number, standard setting, as generated"),
-        _field("spacegroup_found", I16, "space group that moyo finds in the expanded template"),
+        _field("spacegroup", I16, "International Tables number, standard setting, that moyo finds in all its atoms"),
+        _field("spacegroup_requested", I16, "space group it was generated in: the same, or a subgroup"),
         *_CELL,
         *_SITES,
         _DENSITY,
         _field("min_distance", F64, "shortest distance between any two atoms, images included", "Å"),
-        _field("coarse_key", STR, "space group and Wyckoff letters, as found"),
-        _field("fingerprint", STR, "canonical key of the template, as found"),
+        _field("coarse_key", STR, "space group and Wyckoff letters"),
+        _field("fingerprint", STR, "canonical key of the template"),
         _field("in_training", BOOL, "whether the generator was trained on a structure of this template"),
         _field("in_held_out", BOOL, "whether a held-out structure is of this template: one rediscovered"),
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import spacegroups as sg
 from . import tables
 from .crystal import Templates, min_distances, with_full_symmetry
-from .fingerprint import coarse_keys, fingerprints
+from .fingerprint import canonical, coarse_keys, fingerprints
 from .matching import Distinct, Tolerances
 
 
@@ -59,7 +59,8 @@ class Selection:
     distances: NDArray[np.float64]
     """Shortest distance of each kept template, Å."""
     found: Templates
-    """The kept templates in the groups that moyo finds in them, the requested ones or supergroups."""
+    """The kept templates in the groups that moyo finds in them, the requested ones or supergroups, in canonical
+    description."""
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -101,8 +102,8 @@ def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Se
     # what repeats an earlier one as it is needs no search for symmetry, which takes longest
     again = seen.holds(templates[left])
     refuse("duplicate", again)
-    found = with_full_symmetry(templates[left])
-    repeated = seen.add(found)
+    found, _ = canonical(with_full_symmetry(templates[left]))
+    repeated = seen.add(found, are_canonical=True)
     distances, found = distances[~again][~repeated], found[~repeated]
     refuse("duplicate", repeated)
     return Selection(left, distances, found, +refused)
@@ -110,58 +111,41 @@ def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Se
 
 def checked_columns(templates: Templates, selection: Selection) -> dict[str, Any]:
     """The columns of ``tables.TEMPLATES`` for the kept templates, but for their id and ``in_training``."""
-    kept = templates[selection.kept]
     return {
-        **kept.to_columns(),
-        "spacegroup_found": selection.found.spacegroup,
+        **selection.found.to_columns(),
+        "spacegroup_requested": templates[selection.kept].spacegroup,
         "min_distance": selection.distances,
         "coarse_key": coarse_keys(selection.found),
         "fingerprint": fingerprints(selection.found),
     }
 
 
-def as_found(table: pa.Table) -> Templates:
-    """The templates of a table in the groups that moyo finds in them, as :func:`select` compares them.
-
-    :param table: of ``tables.TEMPLATES``, which holds them as requested.
-    """
-    templates = Templates.from_table(table)
-    # as requested and as found are one description unless these say otherwise; few do, and moyo takes its time
-    other = np.array(coarse_keys(templates)) != np.array(table["coarse_key"].to_pylist())
-    places = np.flatnonzero(other | (templates.spacegroup < 16))
-    if not len(places):
-        return templates
-    together = Templates.concat([templates, with_full_symmetry(templates[places])])
-    order = np.arange(len(templates))
-    order[places] = len(templates) + np.arange(len(places))
-    return together[order]
-
-
 def merge(
-    shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, Distinct], tolerance: Tolerances
+    shards: Iterable[pa.Table], keep: int | None, known: Mapping[str, Distinct], tolerance: Tolerances, threads: int = 1
 ) -> tuple[pa.Table, Counter[str]]:
     """Shards of checked templates as one table, in order, without what repeats between shards.
 
     :param keep: most templates to keep; ``None`` keeps all.
     :param known: the templates that the generator was trained on, ``train``, and that were kept back, ``held-out``.
     :param tolerance: within which two templates are the same.
+    :param threads: that compare; the result does not depend on it.
     :returns: a table of ``tables.TEMPLATES``, and the counts of what was refused here.
     """
-    seen = Distinct(tolerance)
+    seen = Distinct(tolerance, threads)
     refused: Counter[str] = Counter()
     parts = []
     holds: dict[str, list[bool]] = {"train": [], "held-out": []}
     for shard in shards:
-        found = as_found(shard)
-        room = None if keep is None else keep - len(seen)
-        repeated = seen.add(found, most=keep)
+        found = Templates.from_table(shard)
+        repeated = seen.add(found, are_canonical=True)
+        room = None if keep is None else max(keep - sum(part.num_rows for part in parts), 0)
         places = np.flatnonzero(~repeated)
         refused["duplicate"] += int(repeated.sum())
         refused["beyond the number to keep"] += len(places) - len(places[:room])
         places = places[:room]
         parts.append(shard.take(pa.array(places, pa.int64())))
         for side, held in holds.items():
-            held += known[side].holds(found[places]).tolist()
+            held += known[side].holds(found[places], are_canonical=True).tolist()
     table = pa.concat_tables(parts)
     ids = [f"t{i:07d}" for i in range(1, table.num_rows + 1)]
     columns = {

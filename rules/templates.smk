@@ -47,7 +47,7 @@ rule merge_templates:
         "results/benchmarks/merge_templates.tsv"
     conda:
         "../envs/default.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,

@@ -20,13 +20,14 @@ def main(
     counts: str,
     keep: int | None,
     tolerance: Tolerances,
+    threads: int,
     made_from: Provenance,
 ) -> None:
     known = load_generator(Path(generator)).known
-    sides = {split: Distinct(tolerance) for split in known}
+    sides = {split: Distinct(tolerance, threads) for split in known}
     for split, distinct in sides.items():
         distinct.add(known[split])
-    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides, tolerance)
+    merged, repeated = merge((tables.read(path, tables.TEMPLATES) for path in shards), keep, sides, tolerance, threads)
     parts = [json.loads(Path(path).read_text()) for path in shard_counts]
     refused = sum((Counter(part["refused"]) for part in parts), repeated)
     sampled = sum(part["sampled"] for part in parts)
@@ -50,5 +51,6 @@ if __name__ == "__main__":
             counts=snakemake.output.counts,
             keep=snakemake.params.keep,
             tolerance=Tolerances(**snakemake.params.tolerance),
+            threads=snakemake.threads,
             made_from=made_from,
         )

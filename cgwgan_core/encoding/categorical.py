@@ -326,6 +326,16 @@ class CategoricalHead(Head):
         letters, choices, _ = self._letters(
             group, lambda slot, logits: choose(logits, uniform[:, slot]).index_copy(0, rows, unseen[:, slot])
         )
+        return self._continuous(hidden, group, letters, choices)
+
+    def complete(self, hidden: Tensor, real: Encoded) -> Encoded:
+        """See :class:`Head`."""
+        group, letters = real.whole[:, : len(self.encoder.groups)], real.sites[..., :N_CLASSES]
+        _, choices, _ = self._letters(group, lambda slot, _: letters[:, slot])
+        return self._continuous(hidden, group, letters, choices)
+
+    def _continuous(self, hidden: Tensor, group: Tensor, letters: Tensor, choices: Tensor) -> Encoded:
+        """Cell and coordinates, given the choices."""
         hidden = self.mix(self.spread(hidden) + choices)
         terms = REACH * torch.tanh(self.terms(hidden))
         if not self.training:

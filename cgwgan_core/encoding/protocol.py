@@ -90,6 +90,16 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
+    def complete(self, hidden: Tensor, real: Encoded) -> Encoded:
+        """Draw what is continuous, given the choices (space group and letters) of other templates.
+
+        Heads that are not ``conditional`` have no choices to be given.
+
+        :param hidden: last hidden layer, (B, width).
+        :param real: the templates whose choices to take.
+        """
+        raise NotImplementedError
+
     def calibrate(self, drawn: Encoded) -> None:
         """Set the marginal distributions of continuous outputs to those of the data, for sampling.
 

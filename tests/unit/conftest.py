@@ -28,7 +28,7 @@ def _templates(rng: np.random.Generator, n: int, mean_density: float) -> list[di
     return [
         {
             "spacegroup": int(spacegroup[i]),
-            "spacegroup_found": int(spacegroup[i]),
+            "spacegroup_requested": int(spacegroup[i]),
             **dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell[i].tolist(), strict=True)),
             "n_atoms": int(n_atoms[i]),
             "n_sites": 3,

@@ -126,6 +126,7 @@ def test_critic_scores_each_template_by_itself() -> None:
         ({"learning_rate": 0.0}, "model.learning_rate"),
         ({"likelihood": -1.0}, "model.likelihood"),
         ({"collisions": -1.0}, "model.collisions"),
+        ({"energy_score": -1.0}, "model.energy_score"),
         ({"repeats": 1.5}, "model.repeats"),
     ],
 )
@@ -239,7 +240,7 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_plain_wgan_has_no_other_terms(tmp_path: Path) -> None:
     """Without their weights the terms for letters and collisions are not there, and with them they count."""
     losses = {}
-    for name, weights in (("plain", {"likelihood": 0.0, "collisions": 0.0}), ("ours", {})):
+    for name, weights in (("plain", {"likelihood": 0.0, "collisions": 0.0, "energy_score": 0.0}), ("ours", {})):
         bundle = fit(tmp_path / name, steps=8, **weights)
         header, *rows = (tmp_path / name / "training.csv").read_text().splitlines()
         table = np.array([[float(x) for x in row.split(",")] for row in rows])
