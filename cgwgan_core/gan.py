@@ -610,7 +610,9 @@ def train(
     return load_generator(checkpoint)  # with the weights as the file has them
 
 
-def _fit(module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int, callbacks: Sequence[Callback]) -> None:
+def _fit(
+    module: WGANGP, scratch: Path, logs: Path, identity: str, save_every: int, callbacks: Sequence[Callback]
+) -> None:
     mark = scratch / "identity"
     if not mark.exists() or mark.read_text() != identity:
         shutil.rmtree(scratch, ignore_errors=True)
