@@ -306,7 +306,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_end_to_end(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = np.loadtxt(trained / "training.csv", delimiter=",", skiprows=1)
-    assert rows.shape == (60, 7)
+    assert rows.shape == (60, 8)
     assert np.isfinite(rows).all()
     assert (rows[:, 5:] == 0).all(), "letters are no choices and have no likelihood, rounding no gradient"
     assert ",-0\n" not in (trained / "training.csv").read_text()
