@@ -8,8 +8,8 @@ Four parts, every figure the mean over the seeds with the half width of its 95 %
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
    groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
 3. how distinct templates, novelty and recall grow up to ``--growth`` draws;
-4. with ``--training``, what draws are like over the training: the checkpoint is trained again, with its options and
-   that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
+4. with ``--over-training``, what draws are like over the training: the checkpoint is trained again, with its options
+   and that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
 
 :data:`cgwgan_core.quality.METRICS` defines the figures. Here recall is also that of the AFLOW prototypes with as
 many sites as training has, by coarse key: of all, and of those that are and are not on the training side.
@@ -291,7 +291,7 @@ def main() -> None:
     parser.add_argument("--pyxtal", type=int, default=500, help="crystals of PyXtal for each seed; 0: leave out")
     parser.add_argument("--growth", type=int, default=140_000, help="draws to grow to; 0: leave out")
     parser.add_argument("--only", nargs="+", default=[], help="of the sets, these alone, such as generator")
-    parser.add_argument("--training", type=int, help="seed of the run that trained the checkpoint, to train it again")
+    parser.add_argument("--over-training", type=int, help="seed of the run, to train the checkpoint again")
     parser.add_argument("--output", help="JSON file")
     given = parser.parse_args()
     start = time.perf_counter()
@@ -304,7 +304,7 @@ def main() -> None:
         given.pyxtal,
         given.growth,
         set(given.only),
-        given.training,
+        given.over_training,
     )
     print(f"AFLOW coarse keys: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
     for part in ("figures", "with_pyxtal"):
