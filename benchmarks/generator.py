@@ -2,7 +2,7 @@
 
     python benchmarks/generator.py cgwgan_core/data/generator.ckpt results/data/training.parquet --output generator.json
 
-Four parts, every figure the mean over the seeds with the half width of its 95 % interval:
+Four parts; figures are means over the seeds with the half width of the 95 % interval, but for the last:
 
 1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
@@ -246,7 +246,7 @@ def run(
     only: set[str],
     training: int | None = None,
 ) -> dict:
-    """All three parts; a number of 0 leaves its part out.
+    """All parts; a number of 0 leaves its part out.
 
     :param only: names of sets; empty is all.
     :param training: seed of the run that trained the checkpoint, to train it again; ``None``: not.

@@ -16,8 +16,8 @@ shortest distance between two atoms of a template, and it is taken over the gene
 that no real template has, of which the critic knows nothing; hence without gradients on the volume. The fourth is the
 energy score (Gneiting and Raftery, J. Am. Stat. Assoc. 102, 359 (2007), doi:10.1198/016214506000001437) of cell and
 coordinates given the letters of x, with two noises z and z': least where generated cells and coordinates are
-distributed as the real ones of the same letters. Without it they hardly vary, as the critic seldom sees two
-templates of one set of letters. With μ = κ = ν = 0 it is the plain WGAN.
+distributed as the real ones of the same letters. Without it they vary little within one set of letters. With
+μ = κ = ν = 0 it is the plain WGAN.
 
 All random numbers of a step are drawn from a generator seeded by (seed, step). A step hence depends on the
 weights and its number alone, and a training that was killed goes on from its last Lightning checkpoint to

@@ -322,6 +322,21 @@ def test_groups_are_those_asked_for() -> None:
         assert_array_equal(encoder.decode(head(*noise, like=wanted)).spacegroup, templates.spacegroup)
 
 
+def test_completed_templates_keep_the_choices_and_vary_in_the_rest() -> None:
+    templates = all_groups()
+    encoder = Categorical.fit(templates)
+    torch.manual_seed(0)
+    head = encoder.head(16)
+    real = encoder.encode(templates)
+    with torch.no_grad():
+        one, other = (encoder.decode(head.complete(torch.randn(len(templates), 16), real)) for _ in range(2))
+    for found in (one, other):
+        assert_array_equal(found.spacegroup, templates.spacegroup)
+        assert_array_equal(found.letters, templates.letters)
+    free = FREE[templates.spacegroup[:, None], templates.letters].any(-1) & (templates.letters >= 0)
+    assert (one.coords != other.coords)[free].any(-1).all()
+
+
 def test_likelihood_is_that_of_the_letters() -> None:
     """Against the shares of letters among draws with the same noise vector."""
     templates = all_groups(copies=30)

@@ -238,7 +238,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 
 def test_plain_wgan_has_no_other_terms(tmp_path: Path) -> None:
-    """Without their weights the terms for letters and collisions are not there, and with them they count."""
+    """Without their weights the terms for letters, collisions and variety are not there, and with them they count."""
     losses = {}
     for name, weights in (("plain", {"likelihood": 0.0, "collisions": 0.0, "energy_score": 0.0}), ("ours", {})):
         bundle = fit(tmp_path / name, steps=8, **weights)
@@ -248,8 +248,10 @@ def test_plain_wgan_has_no_other_terms(tmp_path: Path) -> None:
     plain, ours = (losses[name][0] for name in ("plain", "ours"))
     assert not plain["letters_nll"].any()
     assert not plain["collisions"].any()
+    assert not plain["energy_score"].any()
     assert (ours["letters_nll"] > 0).all()
     assert (ours["collisions"] > 0).any()
+    assert (ours["energy_score"] > 0).all()
     weights = (losses[name][1].generator.state_dict()["head.coords.weight"] for name in ("plain", "ours"))
     assert not torch.equal(*weights)
 
