@@ -135,7 +135,9 @@ class _Changes:
     """How one template of a coarse key may be laid on another: the Q changes that keep the letters as a whole."""
 
     vectors: Floats
-    """What lattice vectors are multiplied by, (Q, 3, 3)."""
+    """What lattice vectors are multiplied by, (L, 3, 3): changes that differ by an origin do the same to them."""
+    begins: NDArray[np.int64]
+    """The first change of each of these, and Q, (L + 1,)."""
     maps: Floats
     """From each of k sites to its images, (Q, k, P, 3, 4)."""
     n_maps: NDArray[np.int64]
@@ -149,10 +151,12 @@ def _changes(key: Key) -> _Changes:
     number, letters = key
     group, sites = normaliser(number, other_cells=True), list(letters)
     q = np.flatnonzero((np.sort(group.letters[:, sites], axis=1) == letters).all(axis=1))
-    turns = np.ascontiguousarray(np.linalg.inv(group.linear[q]).transpose(0, 2, 1))
+    linear = group.linear[q]
+    first = np.flatnonzero(np.r_[True, (linear[1:] != linear[:-1]).any(axis=(1, 2))])
+    turns = np.ascontiguousarray(np.linalg.inv(linear[first]).transpose(0, 2, 1))
     n_maps = group.n_maps[q][:, sites]
     maps = np.ascontiguousarray(group.maps[q][:, sites, : n_maps.max()])
-    return _Changes(turns, maps, n_maps, group.letters[q][:, sites].astype(np.int64))
+    return _Changes(turns, np.append(first, len(q)), maps, n_maps, group.letters[q][:, sites].astype(np.int64))
 
 
 class Bucket:
@@ -192,12 +196,14 @@ class Bucket:
         bases, cells = np.concatenate([self._bases, batch.bases]), np.concatenate([self._cells, batch.cells])
         found, kept = _compared(
             changes.vectors,
+            changes.begins,
             changes.maps,
             changes.n_maps,
             changes.letters,
             batch.vectors,
             coords,
             bases,
+            np.linalg.inv(bases),
             cells,
             start,
             self._letters,
@@ -240,12 +246,14 @@ def shortest_basis(vectors: Floats) -> Floats:
 @njit(cache=True, nogil=True)
 def _compared(
     turns: Floats,
+    begins: Integers,
     maps: Floats,
     n_maps: Integers,
     letters: Integers,
     vectors: Floats,
     coords: Floats,
     bases: Floats,
+    backs: Floats,
     cells: Floats,
     start: int,
     own_letters: Integers,
@@ -259,11 +267,12 @@ def _compared(
     """The distance of each of n templates, under all changes, to the nearest of those known so far; the first that
     fits if not exact. And the places of what is known in the end.
 
-    :param turns: what lattice vectors are multiplied by under each change, (Q, 3, 3).
+    :param turns: what lattice vectors are multiplied by under the changes from each of ``begins``, (L + 1,), to the
+        next, (L, 3, 3).
     :param maps: of the sites, (Q, k, P, 3, 4), of which ``n_maps``, (Q, k), differ; ``letters`` of the images, (Q, k).
     :param vectors: of the n templates, in free lengths, (n, 3, 3).
     :param coords: of the ``start`` known templates and then the n others, (m, k, 3), their reduced ``bases``,
-        (m, 3, 3), and ``cells``, (m, 6).
+        (m, 3, 3), their inverses, ``backs``, and ``cells``, (m, 6).
     :param own_letters: of the known sites, (k,), and their share of the atoms, ``weights``, (k,).
     :param atoms: in the primitive cell.
     :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites.
@@ -297,8 +306,9 @@ def _compared(
                 some += 1
         found[i] = np.inf
         if some:
-            for q in range(len(turns)):
-                turned[q] = turns[q] @ vectors[i]
+            for t in range(len(turns)):
+                turned[t] = turns[t] @ vectors[i]
+            for q in range(len(maps)):
                 for s in range(k):
                     for p in range(n_maps[q, s]):
                         for x in range(3):
@@ -306,8 +316,8 @@ def _compared(
                             for y in range(3):
                                 images[q, s, p, x] += maps[q, s, p, x, y] * coords[start + i, s, y]
             found[i] = _nearest(
-                turned, images, n_maps, letters, coords, bases, cells, near[:some], own_letters, weights, polar, atoms,
-                limits, exact,
+                turned, begins, images, n_maps, letters, coords, bases, backs, cells, near[:some], own_letters, weights,
+                polar, atoms, limits, exact,
             )  # fmt: skip
         if learn and found[i] > limits[2]:
             known[count] = start + i
@@ -318,11 +328,13 @@ def _compared(
 @njit(cache=True, nogil=True)
 def _nearest(
     turned: Floats,
+    begins: Integers,
     images: Floats,
     n_maps: Integers,
     letters: Integers,
     coords: Floats,
     bases: Floats,
+    backs: Floats,
     cells: Floats,
     among: Integers,
     own_letters: Integers,
@@ -335,7 +347,7 @@ def _nearest(
     """The distance from a template, under all changes, to the nearest ``among`` others; the first that fits if not
     exact.
 
-    :param turned: lattice vectors of the template under each change, (Q, 3, 3), in free lengths.
+    :param turned: lattice vectors of the template under each change of axes, (L, 3, 3), in free lengths.
     :param images: of its sites, (Q, k, P, 3). The rest as :func:`_compared` has it.
     """
     best = np.inf
@@ -345,47 +357,56 @@ def _nearest(
     gaps = np.empty((k, k, 3))
     squares = np.empty((k, k))
     partner = np.empty(k, np.int64)
+    shift = np.empty(3)
     rarest = np.argmin(weights)
     on_axis = polar.any()
     for j in among:
-        back = np.linalg.inv(bases[j])
-        for q in range(len(turned)):
-            if not _lattice_fits(bases[j], turned[q], cells[j], limits, own):
+        back = backs[j]
+        for t in range(len(turned)):
+            if not _lattice_fits(bases[j], turned[t], cells[j], limits, own):
                 continue
             _mean_cell(own, cells[j], atoms, mean)
-            limit = min(limits[2], best)
-            if not on_axis:
-                shift = np.zeros(3)
-                _gaps(images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, gaps, squares)
-                found = _largest(squares, limit, partner, exact)
-                best = min(best, found)
-                if best <= limits[2] and not exact:
-                    return best
-                continue
-            # along polar axes the origin is arbitrary: one of the rarest atoms is laid on each site it may fall on,
-            # and then what is left of a mean displacement is taken away
-            for site in range(k):
-                if letters[q, rarest] != own_letters[site]:
-                    continue
-                for p in range(n_maps[q, rarest]):
-                    shift = np.where(polar, coords[j, site] - images[q, rarest, p], 0.0)
-                    for turn in range(3):
-                        _gaps(
-                            images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, gaps, squares
-                        )
-                        if turn == 2:
-                            best = min(best, _largest(squares, min(limits[2], best), partner, exact))
-                        # at first every atom may be off by the anchor's displacement as well
-                        elif np.isinf(_largest(squares, 2 * limits[2], partner, True)):
-                            break
-                        else:
-                            residual = np.zeros(3)
-                            for i in range(k):
-                                residual += weights[i] * gaps[i, partner[i]]
-                            # Cartesian; only its part along polar axes may be taken away
-                            shift = shift - np.where(polar, residual @ np.linalg.inv(back @ mean), 0.0)
+            for q in range(begins[t], begins[t + 1]):
+                limit = min(limits[2], best)
+                if not on_axis:
+                    shift[:] = 0.0
+                    if _gaps(
+                        images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, limit, gaps,
+                        squares,
+                    ):  # fmt: skip
+                        best = min(best, _largest(squares, limit, partner, exact))
                     if best <= limits[2] and not exact:
                         return best
+                    continue
+                # along polar axes the origin is arbitrary: one of the rarest atoms is laid on each site it may fall
+                # on, and then what is left of a mean displacement is taken away
+                for site in range(k):
+                    if letters[q, rarest] != own_letters[site]:
+                        continue
+                    for p in range(n_maps[q, rarest]):
+                        shift[:] = np.where(polar, coords[j, site] - images[q, rarest, p], 0.0)
+                        for turn in range(3):
+                            # at first every atom may be off by the anchor's displacement as well
+                            reach = limit if turn == 2 else 2 * limits[2]
+                            if not _gaps(
+                                images[q], n_maps[q], letters[q], coords[j], own_letters, shift, back, mean, reach,
+                                gaps, squares,
+                            ):  # fmt: skip
+                                break
+                            found = _largest(squares, reach, partner, exact or turn < 2)
+                            if turn == 2:
+                                best = min(best, found)
+                                limit = min(limits[2], best)
+                            elif np.isinf(found):
+                                break
+                            else:
+                                residual = np.zeros(3)
+                                for i in range(k):
+                                    residual += weights[i] * gaps[i, partner[i]]
+                                # Cartesian; only its part along polar axes may be taken away
+                                shift -= np.where(polar, residual @ np.linalg.inv(back @ mean), 0.0)
+                        if best <= limits[2] and not exact:
+                            return best
     return best
 
 
@@ -438,14 +459,16 @@ def _gaps(
     shift: Floats,
     back: Floats,
     mean: Floats,
+    limit: float,
     gaps: Floats,
     squares: Floats,
-) -> None:  # pragma: no cover (compiled)
+) -> bool:  # pragma: no cover (compiled)
     """From the images of each site to each site of its letter the shortest vector, into ``gaps`` (k, k, 3), and its
-    square, into ``squares`` (k, k); infinite between different letters."""
+    square, into ``squares`` (k, k); infinite between different letters. False, and no more of them, as soon as the
+    images of a site have no site within the limit."""
     k = len(sites)
-    fractional = np.empty(3)
     for i in range(k):
+        nearest = np.inf
         for j in range(k):
             squares[i, j] = np.inf
             if letters[i] != own_letters[j]:
@@ -454,16 +477,23 @@ def _gaps(
                 d0 = images[i, p, 0] + shift[0] - sites[j, 0]
                 d1 = images[i, p, 1] + shift[1] - sites[j, 1]
                 d2 = images[i, p, 2] + shift[2] - sites[j, 2]
-                for x in range(3):
-                    value = d0 * back[0, x] + d1 * back[1, x] + d2 * back[2, x]
-                    fractional[x] = value - np.round(value)
-                g0 = fractional[0] * mean[0, 0] + fractional[1] * mean[1, 0] + fractional[2] * mean[2, 0]
-                g1 = fractional[1] * mean[1, 1] + fractional[2] * mean[2, 1]
-                g2 = fractional[2] * mean[2, 2]
+                f0 = d0 * back[0, 0] + d1 * back[1, 0] + d2 * back[2, 0]
+                f1 = d0 * back[0, 1] + d1 * back[1, 1] + d2 * back[2, 1]
+                f2 = d0 * back[0, 2] + d1 * back[1, 2] + d2 * back[2, 2]
+                f0 -= np.round(f0)
+                f1 -= np.round(f1)
+                f2 -= np.round(f2)
+                g0 = f0 * mean[0, 0] + f1 * mean[1, 0] + f2 * mean[2, 0]
+                g1 = f1 * mean[1, 1] + f2 * mean[2, 1]
+                g2 = f2 * mean[2, 2]
                 square = g0 * g0 + g1 * g1 + g2 * g2
                 if square < squares[i, j]:
                     squares[i, j] = square
                     gaps[i, j, 0], gaps[i, j, 1], gaps[i, j, 2] = g0, g1, g2
+            nearest = min(nearest, squares[i, j])
+        if nearest > limit * limit:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
