@@ -1,10 +1,11 @@
-"""Energies of one set of candidates by three ways, side by side in one run: how fast each is, and how equal.
+"""Energies of one set of candidates by four ways, side by side in one run: how fast each is, and how equal.
 
     python benchmarks/screening.py results --potential M3GNet-MP-2021.2.8-PES --candidates 500
 
 - ``ase``: matgl's ``PESCalculator``, one crystal after the other, energies alone;
 - ``matgl``: matgl's own graphs and model, batched by 16, crystals sorted by size;
-- ``ours``: :func:`cgwgan_core.screening.evaluate`, the same batches.
+- ``ours``: :func:`cgwgan_core.screening.evaluate`, the same batches;
+- ``compiled``: the same with ``potential.compile``.
 
 A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
 better ones adapted. Times are those of the processor, in one process of one thread, so they are per core; the best of
@@ -34,7 +35,7 @@ from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, decorate
 from cgwgan_core.energetics import Hull
 from cgwgan_core.potentials import PotentialOptions, load
-from cgwgan_core.screening import ScreenOptions, evaluate, screen, too_close
+from cgwgan_core.screening import ScreenOptions, closest_pairs, evaluate, screen
 
 warnings.filterwarnings("ignore")
 BATCH = 16
@@ -99,20 +100,26 @@ def main() -> None:
     places = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
     index = np.array([places[name] for name in table["template_id"].to_pylist()])
     geometry = Templates.from_table(templates)[index]
-    crystals = list(decorate(geometry, table["elements"].to_pylist(), table["volume_scale"].to_numpy()))
-    apart = [atoms for atoms in crystals if not too_close(atoms, ScreenOptions().min_separation)]
+    elements, scale = table["elements"].to_pylist(), table["volume_scale"].to_numpy()
+    crystals = list(decorate(geometry, elements, scale))
+    separations = closest_pairs(geometry, np.arange(len(crystals)), elements, scale)
+    reasons = separations.complaints(ScreenOptions().min_separation)
+    apart = [atoms for atoms, reason in zip(crystals, reasons, strict=True) if not reason]
 
     model = matgl.load_model(arguments.potential)
-    potential = load(PotentialOptions(name="m3gnet", path=arguments.potential))
+    potential, compiled = (
+        load(PotentialOptions(name="m3gnet", path=arguments.potential, compile=choice)) for choice in (False, True)
+    )
     mean = np.mean([len(atoms) for atoms in apart])
     print(f"{len(apart)} candidates with atoms apart, of {len(crystals)}; {mean:.1f} atoms each; {potential.name}")
     ways = {
         "ase": lambda: by_ase(apart, model),
         "matgl": lambda: by_matgl(apart, model),
         "ours": lambda: evaluate(apart, potential, BATCH)[0],
+        "compiled": lambda: evaluate(apart, compiled, BATCH)[0],
     }
     reference, slowest = np.zeros(0), 0.0
-    print(f"{'way':8}{'ms each':>9}{'per s':>8}{'speed':>8}{'largest difference, eV/atom':>30}")
+    print(f"{'way':10}{'ms each':>9}{'per s':>8}{'speed':>8}{'largest difference, eV/atom':>30}")
     for name, compute in ways.items():
         compute()  # the first evaluation sets things up
         seconds, energies = timed(compute, arguments.repeats)
@@ -120,7 +127,7 @@ def main() -> None:
             reference, slowest = energies, seconds
         off = np.abs(energies - reference).max()
         each = seconds / len(apart)
-        print(f"{name:8}{1e3 * each:9.2f}{1 / each:8.0f}{slowest / seconds:8.2f}{off:30.1e}")
+        print(f"{name:10}{1e3 * each:9.2f}{1 / each:8.0f}{slowest / seconds:8.2f}{off:30.1e}")
 
     hull = Hull([], sorted({e for row in table["elements"].to_pylist() for e in row}))
     if (phases := arguments.results / "known_phases.parquet").exists():

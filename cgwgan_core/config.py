@@ -72,6 +72,15 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"chemistry: {len(config['chemistry'])} elements do not fit on at most {max(training['n_sites'])} sites;"
             " add larger numbers to training.n_sites"
         )
+    for key in ("fixed", "shares"):
+        for element in sorted(set(config["infill"][key] or {}) - set(config["chemistry"])):
+            yield f"infill.{key}.{element}: not in chemistry, {', '.join(config['chemistry'])}"
+    fixed = [m for several in (config["infill"]["fixed"] or {}).values() for m in several]
+    for multiplicity in sorted({m for m in fixed if fixed.count(m) > 1}):
+        yield f"infill.fixed: multiplicity {multiplicity} stands at two elements; a site holds one"
+    for element, (least, most) in (config["infill"]["shares"] or {}).items():
+        if least > most:
+            yield f"infill.shares.{element}: the first number must not be above the second"
     if model["init"] == "scratch":
         if model["max_steps"] == 0:
             yield "model.max_steps: 0 uses a checkpoint as it is; name one in model.init, or train"

@@ -289,10 +289,19 @@ def reduce_cells(vectors: Floats) -> tuple[Floats, NDArray[np.int64]]:
 def min_distances(templates: Templates) -> Floats:
     """Shortest distance between any two atoms of each template, an atom's own images included, (N,) Å.
 
-    Representatives against all atoms are enough: every other pair is an image of such a pair. Cells
-    without volume give 0, as do letters that the group does not offer.
+    Cells without volume give 0, as do letters that the group does not offer.
     """
-    out = np.zeros(len(templates))
+    return site_distances(templates).min(axis=(1, 2))
+
+
+def site_distances(templates: Templates) -> Floats:
+    """Shortest distance between an atom of one site and one of another, or of the same, (N, K, K) Å.
+
+    Representatives against all atoms are enough: every other pair is an image of such a pair. Cells without volume
+    give 0, as do letters that the group does not offer; padding is infinite.
+    """
+    filled = templates.letters >= 0
+    out = np.where(filled[:, :, None] & filled[:, None], 0.0, np.inf)
     for group in expand(templates):
         good = np.isfinite(group.vectors).all((1, 2)) & (np.abs(np.linalg.det(group.vectors)) > 1e-3)
         first = np.unique(group.site, return_index=True)[1]
@@ -309,7 +318,8 @@ def min_distances(templates: Templates) -> Floats:
             images = _IMAGES @ reduced
             squared = ((cartesian[..., None, :] + images[:, None, None]) ** 2).sum(-1)
             squared[:, np.arange(len(first)), first, _SELF] = np.inf
-            out[group.index[chunk]] = np.sqrt(squared.min((1, 2, 3)))
+            k = len(first)
+            out[group.index[chunk], :k, :k] = np.sqrt(np.minimum.reduceat(squared.min(axis=3), first, axis=2))
     return out
 
 

@@ -88,11 +88,12 @@ def correction_per_atom(formula: str, oxygen: OxygenSpecies = "oxide") -> float:
         for element in composition.elements
         if scheme.u_settings.get(anion, {}).get(element.symbol)
     }
+    data: dict[str, Any] = {"oxide_type": oxygen}
+    # what may be an anion is told by guessed oxidation states, which takes most of the time: without it, no guess
+    if not any(element.symbol in scheme.comp_correction for element in composition if element.symbol not in "OS"):
+        data["oxidation_states"] = {}
     entry = ComputedEntry(
-        composition,
-        0.0,
-        parameters={"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards},
-        data={"oxide_type": oxygen},
+        composition, 0.0, parameters={"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}, data=data
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about oxidation states it cannot guess; it then does the right thing

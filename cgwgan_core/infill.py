@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,11 +20,13 @@ from .errors import InputError
 
 VOLUMES = ("elements", "template")
 CHARGES = ("tag", "require")
-OXIDATION_STATES = ("common", "icsd")
-EQUIVALENT, TOO_LARGE, OTHER_FORMULA, UNBALANCED = (
+OXIDATION_STATES = ("common", "icsd", "smact")
+EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_SHARE, UNBALANCED = (
     "same crystal as another assignment",
     "atoms in the primitive cell",
+    "another element is fixed on sites of that multiplicity",
     "formula not asked for",
+    "share of an element out of bounds",
     "charges do not balance",
 )
 """Why an assignment is no candidate, in the order of the tests."""
@@ -43,14 +45,18 @@ class InfillOptions:
     """Formulas that candidates may have, in any notation and multiple; ``None``: all."""
     max_atoms: int | None = None
     """Most atoms in a candidate's primitive cell; ``None``: no limit."""
+    fixed: Mapping[str, Sequence[int]] | None = None
+    """Element -> Wyckoff multiplicities whose sites all hold it, and no other element; ``None``: none is fixed."""
+    shares: Mapping[str, Sequence[float]] | None = None
+    """Element -> least and largest share of the atoms; ``None``: no limits."""
     charge: str = "tag"
     """``tag``: say of every candidate whether its charges balance; ``require``: keep only those that do."""
     oxidation_states: str = "common"
-    """pymatgen's ``common`` states of each element, or all that occur in the ``icsd``."""
+    """pymatgen's ``common`` states of each element, or all that occur in the ``icsd``; or the rules of ``smact``."""
     mixed_valence: bool = False
     """Whether atoms of one element may differ in their states (see :func:`charge_balanced`)."""
     peroxides: bool = False
-    """Whether O may also have the states of peroxides (-1) and superoxides (-1/2)."""
+    """Whether O may also have the states of peroxides (-1) and superoxides (-1/2). SMACT's tables have them anyway."""
 
     def __post_init__(self) -> None:
         for name, choices in (("volume", VOLUMES), ("charge", CHARGES), ("oxidation_states", OXIDATION_STATES)):
@@ -60,6 +66,12 @@ class InfillOptions:
             raise ValueError(f"max_atoms must be at least 1, not {self.max_atoms}")
         if self.formulas is not None:
             object.__setattr__(self, "formulas", tuple(self.formulas))
+        multiplicities = [m for several in (self.fixed or {}).values() for m in several]
+        if twice := sorted({m for m in multiplicities if multiplicities.count(m) > 1}):
+            raise ValueError(f"fixed names multiplicity {twice[0]} twice; a site holds one element")
+        for element, (least, most) in (self.shares or {}).items():
+            if not 0 <= least <= most <= 1:
+                raise ValueError(f"shares of {element} must be two rising numbers from 0 to 1, not {least} and {most}")
 
 
 @cache
@@ -179,7 +191,9 @@ def charge_balanced(
     balanced. An element without listed states balances nothing.
 
     :param formula: any formula.
-    :param oxidation_states: ``common`` or ``icsd``, both of pymatgen's tables.
+    :param oxidation_states: ``common`` or ``icsd``, both of pymatgen's tables; ``smact``: what SMACT calls valid
+        (Davies et al., Chem 1, 617 (2016), doi:10.1016/j.chempr.2016.09.010), which are neutral compounds whose anions
+        are the more electronegative, and alloys of metals.
     :param peroxides: O may have -1 and -1/2 besides, and with mixed valence anything between them and -2.
     """
     return _charge_balanced(Composition(formula).reduced_formula, oxidation_states, mixed_valence, peroxides)
@@ -190,6 +204,10 @@ def _charge_balanced(formula: str, oxidation_states: str, mixed_valence: bool, p
     composition = Composition(formula)
     if len(composition) == 1:
         return True
+    if oxidation_states == "smact":
+        from smact.screening import smact_validity
+
+        return bool(smact_validity(composition, mixed_valence=mixed_valence))
     ranges: list[list[tuple[float, float]]] = []
     for element, count in composition.items():
         found = element.common_oxidation_states if oxidation_states == "common" else element.icsd_oxidation_states
@@ -236,12 +254,16 @@ def infill(templates: Templates, elements: Sequence[str], options: InfillOptions
     A template of fewer sites than elements takes none. Assignments are in order of the elements as given.
 
     :param elements: chemical symbols, each once.
-    :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``, or if a formula
-        asked for does not hold all the elements and no others.
+    :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``, if a formula asked
+        for does not hold all the elements and no others, or if options name an element that is not among them.
     """
     elements = tuple(elements)
     volumes = typical_volumes(elements) if options.volume == "elements" else {}
     wanted = _wanted(options.formulas, elements)
+    for name, limits in (("fixed", options.fixed), ("shares", options.shares)):
+        if others := sorted(set(limits or {}) - set(elements)):
+            raise InputError(f"infill.{name}: {others[0]} is not in chemistry, {', '.join(elements)}; remove it there")
+    holder = {m: element for element, several in (options.fixed or {}).items() for m in several}
     index: list[int] = []
     chosen: list[tuple[str, ...]] = []
     formulas: list[str] = []
@@ -260,9 +282,16 @@ def infill(templates: Templates, elements: Sequence[str], options: InfillOptions
             continue
         counts = multiplicities[i, :n_sites].tolist()
         for choice in distinct:
-            formula = _formula(tuple(sorted(_total(choice, counts).items())))
+            if any(holder.get(m, e) != e for e, m in zip(choice, counts, strict=True)):
+                refused[OTHER_ELEMENT] += 1
+                continue
+            total = _total(choice, counts)
+            formula = _formula(tuple(sorted(total.items())))
             if wanted is not None and formula not in wanted:
                 refused[OTHER_FORMULA] += 1
+                continue
+            if options.shares and not _within(total, options.shares):
+                refused[OTHER_SHARE] += 1
                 continue
             neutral = _charge_balanced(formula, options.oxidation_states, options.mixed_valence, options.peroxides)
             if options.charge == "require" and not neutral:
@@ -315,6 +344,12 @@ def _total(choice: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
     for element, count in zip(choice, counts, strict=True):
         total[element] = total.get(element, 0) + count
     return total
+
+
+def _within(total: Mapping[str, int], shares: Mapping[str, Sequence[float]]) -> bool:
+    """Whether the share of every limited element is within its limits, which belong to them."""
+    n_atoms = sum(total.values())
+    return all(least - 1e-9 <= total[e] / n_atoms <= most + 1e-9 for e, (least, most) in shares.items())
 
 
 @cache

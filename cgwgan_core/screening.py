@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from ase import Atoms
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
-from .crystal import Templates, decorate
+from .crystal import Templates, decorate, site_distances
 from .energetics import Hull, formation_energies
 from .errors import InputError
-from .potentials import BATCH_SIZE, Potential, neighbours
+from .potentials import BATCH_SIZE, Potential
 
 Floats = NDArray[np.float64]
 
@@ -59,24 +59,28 @@ def screen(
         part = candidates.slice(start, CHUNK)
         index = np.array([places[name] for name in part["template_id"].to_pylist()])
         scale = part["volume_scale"].to_numpy()
-        crystals = list(decorate(geometry[index], part["elements"].to_pylist(), scale))
-        formulas = part["formula"].to_pylist()
-        status = [too_close(atoms, options.min_separation) or "" for atoms in crystals]
-        energies = np.full(len(crystals), np.nan)
-        apart = [i for i, reason in enumerate(status) if not reason]
-        energies[apart], errors = evaluate([crystals[i] for i in apart], potential, options.batch_size)
+        elements, formulas = part["elements"].to_pylist(), part["formula"].to_pylist()
+        distinct, of = np.unique(index, return_inverse=True)
+        separations = closest_pairs(geometry[distinct], of, elements, scale)
+        status = separations.complaints(options.min_separation)
+        apart = np.flatnonzero([not reason for reason in status])
+        crystals = list(decorate(geometry[index[apart]], [elements[i] for i in apart], scale[apart]))
+        found, errors = evaluate(crystals, potential, options.batch_size)
         for i, error in zip(apart, errors, strict=True):
             status[i] = error or "ok"
-        formation = formation_energies(crystals, energies, potential.energy_scale)
+        energies, formation = (np.full(len(index), np.nan) for _ in range(2))
+        energies[apart] = found
+        formation[apart] = formation_energies(crystals, found, potential.energy_scale)
         above = hull.energy_above_hull(formulas, formation)
         scale = scale.copy()
         if options.refine_below is not None:
             # NaN is not below anything
-            better = np.flatnonzero(above < options.refine_below)
-            factors, lower = adapt_volumes([crystals[i] for i in better], energies[better], potential, options)
+            some = np.flatnonzero(above[apart] < options.refine_below)
+            better, chosen = apart[some], [crystals[k] for k in some]
+            factors, lower = adapt_volumes(chosen, energies[better], separations.share[better], potential, options)
             scale[better] *= factors
             energies[better] = lower
-            scaled = [scaled_by(crystals[i], factor) for i, factor in zip(better, factors, strict=True)]
+            scaled = [scaled_by(atoms, factor) for atoms, factor in zip(chosen, factors, strict=True)]
             formation[better] = formation_energies(scaled, lower, potential.energy_scale)
             above[better] = hull.energy_above_hull([formulas[i] for i in better], formation[better])
         yield {
@@ -104,23 +108,51 @@ def evaluate(crystals: Sequence[Atoms], potential: Potential, batch_size: int) -
     return energies, errors
 
 
-def too_close(atoms: Atoms, min_separation: float) -> str | None:
-    """What is said of a crystal with two atoms closer than they can be; ``None`` if there are none.
+@dataclass(frozen=True)
+class Separations:
+    """The two atoms of each candidate that are closest for their size."""
 
-    :param min_separation: of the sum of two covalent radii (Cordero et al., Dalton Trans. 2008, 2832).
+    share: Floats
+    """Their distance over the sum of their covalent radii (Cordero et al., Dalton Trans. 2008, 2832,
+    doi:10.1039/b801115j), (N,)."""
+    distance: Floats
+    """(N,) Å."""
+    pair: list[str]
+    """Their elements: ``Ba-O``."""
+
+    def complaints(self, min_separation: float) -> list[str]:
+        """What is said of those whose share is below the limit; empty for the others."""
+        return [
+            f"two atoms are {distance:.2f} Å apart: {pair}, {share:.2f} of their covalent radii"
+            if share < min_separation
+            else ""
+            for share, distance, pair in zip(self.share, self.distance, self.pair, strict=True)
+        ]
+
+
+def closest_pairs(
+    templates: Templates, of: NDArray[np.int64], elements: Sequence[Sequence[str]], volume_scale: Floats
+) -> Separations:
+    """Of each candidate the pair of atoms that is closest for its size.
+
+    The distances between sites are those of the template, found once for all candidates that share it.
+
+    :param of: the template of each candidate, (N,).
+    :param elements: of the sites of each.
+    :param volume_scale: factor on the template's volume, (N,).
     """
-    radii = covalent_radii[atoms.numbers]
-    if not min_separation:
-        return None
-    pairs = neighbours(atoms, 2 * min_separation * float(radii.max()))
-    if not len(pairs.distance):
-        return None
-    share = pairs.distance / (radii[pairs.centre] + radii[pairs.neighbour])
-    worst = int(share.argmin())
-    if share[worst] >= min_separation:
-        return None
-    both = "-".join(sorted(atoms.symbols[i] for i in (pairs.centre[worst], pairs.neighbour[worst])))
-    return f"two atoms are {pairs.distance[worst]:.2f} Å apart: {both}, {share[worst]:.2f} of their covalent radii"
+    k = templates.letters.shape[1]
+    radii = np.zeros((len(of), k))
+    for row, symbols in zip(radii, elements, strict=True):
+        row[: len(symbols)] = [covalent_radii[atomic_numbers[symbol]] for symbol in symbols]
+    distances = site_distances(templates)[of] * np.cbrt(volume_scale)[:, None, None]
+    # padding has no radius and is infinitely far
+    with np.errstate(divide="ignore"):
+        shares = (distances / (radii[:, :, None] + radii[:, None])).reshape(len(of), -1)
+    worst = shares.argmin(axis=1)
+    each = np.arange(len(of))
+    pairs = ["-".join(sorted((e[i], e[j]))) for e, i, j in zip(elements, worst // k, worst % k, strict=True)]
+    return Separations(shares[each, worst], distances.reshape(len(of), -1)[each, worst], pairs)
 
 
 def scaled_by(atoms: Atoms, factor: float) -> Atoms:
@@ -131,7 +163,7 @@ def scaled_by(atoms: Atoms, factor: float) -> Atoms:
 
 
 def adapt_volumes(
-    crystals: Sequence[Atoms], energies: Floats, potential: Potential, options: ScreenOptions
+    crystals: Sequence[Atoms], energies: Floats, shares: Floats, potential: Potential, options: ScreenOptions
 ) -> tuple[Floats, Floats]:
     """Search the volume of lowest energy of many crystals at once, shape and fractional coordinates unchanged.
 
@@ -141,6 +173,7 @@ def adapt_volumes(
     wall.
 
     :param energies: of the crystals as they are, (N,) eV/atom.
+    :param shares: of :func:`closest_pairs`, (N,).
     :returns: factors on the volume, and energies there, (N,) eV/atom.
     """
     most = round(LIMIT / STEP)
@@ -150,10 +183,10 @@ def adapt_volumes(
 
     def fill(points: list[tuple[int, float]]) -> Floats:
         """Energies of crystals at ln V; infinite beyond a wall."""
-        tried = [scaled_by(crystals[i], float(np.exp(x))) for i, x in points]
         out = np.full(len(points), np.inf)
-        apart = [k for k, atoms in enumerate(tried) if not too_close(atoms, options.min_separation)]
-        found, _ = evaluate([tried[k] for k in apart], potential, options.batch_size)
+        apart = [k for k, (i, x) in enumerate(points) if shares[i] * np.exp(x / 3) >= options.min_separation]
+        tried = [scaled_by(crystals[i], float(np.exp(x))) for i, x in (points[k] for k in apart)]
+        found, _ = evaluate(tried, potential, options.batch_size)
         out[apart] = np.where(np.isfinite(found), found, np.inf)
         return out
 

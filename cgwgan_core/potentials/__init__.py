@@ -51,6 +51,8 @@ class PotentialOptions:
     """eV/atom; largest error in the formation energy of a known crystal."""
     energy_scale: str | None = None
     """mp_uncorrected, mp_corrected or matpes; ``None`` where the potential tells it."""
+    compile: bool = False
+    """Whether M3GNet's energies are computed by compiled code. Needs a C++ compiler."""
 
     def __post_init__(self) -> None:
         if self.name not in ("auto", "m3gnet", "chgnet") and ":" not in self.name:
@@ -95,7 +97,9 @@ def load(options: PotentialOptions) -> Potential:
     if name == "m3gnet":
         from .m3gnet import M3GNet
 
-        return M3GNet(str(path), options.energy_scale)
+        return M3GNet(str(path), options.energy_scale, options.compile)
+    if options.compile:
+        raise InputError(f"potential.compile: is for m3gnet, not for {name}; set it to false")
     if name == "chgnet":
         from .chgnet import CHGNet
 

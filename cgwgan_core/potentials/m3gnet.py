@@ -2,7 +2,8 @@
 
 Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
 first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and
-three-body terms whose weights are all zero are left out.
+three-body terms whose weights are all zero are left out. Where a C++ compiler is at hand, energies can go through
+code that torch compiles of the layers.
 """
 
 import hashlib
@@ -32,16 +33,20 @@ class M3GNet(Potential):
 
     :param source: folder, or name on the Hugging Face hub where there is no such folder.
     :param energy_scale: where ``None``, told by the name: MatPES, or MP-2021.
-    :raises InputError: if a file is missing, cannot be loaded, or the energy scale is unknown.
+    :param compiled: whether energies are computed by compiled layers.
+    :raises InputError: if a file is missing, cannot be loaded, or the energy scale is unknown; if compiled code is
+        asked for and there is no compiler, or the potential is no M3GNet.
     """
 
-    def __init__(self, source: str, energy_scale: str | None = None) -> None:
+    def __init__(self, source: str, energy_scale: str | None = None, compiled: bool = False) -> None:
         folder = locate(source)
         self.name = Path(source).name
         self.energy_scale = _energy_scale(self.name, energy_scale)
         self.digest = _digest(folder)
         self.versions = {"matgl": version("matgl"), "torch": version("torch")}
         self._potential = _load(folder)
+        if compiled:
+            _compile(self._potential.model)
         self.cutoff = float(self._potential.model.cutoff)
         self._species = {symbol: i for i, symbol in enumerate(self._potential.model.element_types)}
 
@@ -185,6 +190,34 @@ class _FusedGate(nn.Module):
         hidden = (node @ self.centre + self.bias)[centre] + (node @ self.neighbour)[neighbour] + edge @ self.pair
         value, gate = hidden.chunk(2, dim=1)
         return self.layers(value) * self.gates(gate)
+
+
+class _Compiled(nn.Module):
+    """A convolution in compiled code where nothing is differentiated; gradients keep to the plain one."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.plain, self.fast = convolution, torch.compile(convolution, dynamic=True)
+
+    def forward(self, edge_index: Tensor, edge: Tensor, *others: Any) -> Any:
+        return (self.plain if edge.requires_grad else self.fast)(edge_index, edge, *others)
+
+
+def _compile(model: Any) -> None:
+    if type(model).__name__ != "M3GNet":
+        raise InputError(f"potential.compile: is for M3GNet, not for {type(model).__name__}; set it to false")
+    import torch._inductor.config as inductor
+
+    inductor.compile_threads = 1  # a job has one core; torch would start a worker for each of the machine's
+    try:
+        torch.compile(torch.tanh, dynamic=True)(torch.zeros(3))
+    except Exception as error:
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"potential.compile: torch finds no C++ compiler that works ({cause}); set it to false"
+        ) from None
+    for block in model.graph_layers:
+        block.conv = _Compiled(block.conv)
 
 
 def _energy_scale(name: str, given: str | None) -> EnergyScale:

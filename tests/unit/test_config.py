@@ -72,6 +72,10 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"model": {"init": "scratch"}}, "model.max_steps: 0 uses a checkpoint as it is"),
         ({"chemistry": ["Ba", "Ru", "O", "Ti", "Na"]}, "chemistry: 5 elements do not fit on at most 4 sites"),
         ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
+        ({"infill": {"fixed": {"Ti": [1]}}}, "infill.fixed.Ti: not in chemistry, Ba, Ru, O"),
+        ({"infill": {"fixed": {"Ba": [1], "O": [1]}}}, "infill.fixed: multiplicity 1 stands at two elements"),
+        ({"infill": {"shares": {"O": [0.7, 0.6]}}}, "infill.shares.O: the first number must not be above"),
+        ({"infill": {"shares": {"O": [0.7]}}}, "infill.shares.O"),
         ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),
     ],
 )

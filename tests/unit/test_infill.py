@@ -9,7 +9,9 @@ from cgwgan_core.crystal import Templates, to_atoms
 from cgwgan_core.errors import InputError
 from cgwgan_core.infill import (
     EQUIVALENT,
+    OTHER_ELEMENT,
     OTHER_FORMULA,
+    OTHER_SHARE,
     UNBALANCED,
     InfillOptions,
     assignments,
@@ -170,6 +172,39 @@ def test_filters_count_what_they_refuse() -> None:
     assert sum(small.refused.values()) == small.assigned == 6
     columns = candidate_columns(small, heusler, ["t1"])
     assert all(len(column) == 0 for column in columns.values())
+
+
+def test_smact_knows_charges_and_alloys() -> None:
+    assert charge_balanced("BaRuO3", "smact")
+    assert charge_balanced("CuAu", "smact")
+    assert not charge_balanced("BaRu2O", "smact")
+    assert not charge_balanced("Fe3O4", "smact")
+    assert charge_balanced("Fe3O4", "smact", mixed_valence=True)
+    assert infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(oxidation_states="smact", charge="require")).formula
+
+
+def test_elements_are_fixed_by_multiplicity() -> None:
+    # sites a and b hold one atom each, c three
+    filled = infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [3]}))
+    assert filled.elements == [("Ba", "Ru", "O"), ("Ru", "Ba", "O")]
+    assert filled.refused == {OTHER_ELEMENT: 4}
+    assert infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [1]})).elements == []
+    # a multiplicity that no site has fixes nothing
+    assert len(infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [48]})).elements) == 6
+    with pytest.raises(InputError, match=r"infill\.fixed: Ti is not in chemistry"):
+        infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(fixed={"Ti": [1]}))
+    with pytest.raises(ValueError, match="multiplicity 1 twice"):
+        InfillOptions(fixed={"Ba": [1], "O": [1, 3]})
+
+
+def test_shares_of_elements_are_limited() -> None:
+    filled = infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(shares={"O": [0.6, 1], "Ba": [0, 0.2]}))
+    assert filled.formula == ["BaRuO3"] * 2
+    assert filled.refused == {OTHER_SHARE: 4}
+    with pytest.raises(InputError, match=r"infill\.shares: Ti is not in chemistry"):
+        infill(perovskite(), ["Ba", "Ru", "O"], InfillOptions(shares={"Ti": [0, 1]}))
+    with pytest.raises(ValueError, match="rising numbers"):
+        InfillOptions(shares={"O": [0.7, 0.6]})
 
 
 def test_formulas_must_be_of_the_chemistry() -> None:

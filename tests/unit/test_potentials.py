@@ -124,6 +124,22 @@ def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
     assert (m3gnet.name, m3gnet.energy_scale) == (M3GNET, "mp_uncorrected")
 
 
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_compiled_energies_are_the_plain_ones(shared_models: Path) -> None:
+    path = str(shared_models / M3GNET)
+    plain, compiled = (load(PotentialOptions(name="m3gnet", path=path, compile=c)) for c in (False, True))
+    crystals = [rattled(seed) for seed in range(6)] + [bulk("Fe"), bulk("NaCl", "rocksalt", a=5.6)]
+    for size in (1, 3, 16):
+        expected = plain.evaluate(crystals, batch_size=size)
+        found = compiled.evaluate(crystals, batch_size=size)
+        assert found.errors == expected.errors == [None] * len(crystals)
+        assert found.energies == pytest.approx(expected.energies, abs=1e-4)
+    forces, expected = (p.evaluate(crystals, forces=True, stress=True) for p in (compiled, plain))
+    assert np.concatenate(forces.forces) == pytest.approx(np.concatenate(expected.forces), abs=1e-6)
+    with pytest.raises(InputError, match="is for m3gnet, not for chgnet"):
+        load(PotentialOptions(name="chgnet", compile=True))
+
+
 def test_known_crystals_pass(potential: Potential) -> None:
     rows = check(potential, 0.15)
     assert [row["formula"] for row in rows if not row["passed"]] == []

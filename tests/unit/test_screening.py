@@ -5,7 +5,11 @@ import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.data import covalent_radii
 from ase.eos import calculate_eos
+from ase.neighborlist import neighbor_list
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, to_atoms
@@ -13,7 +17,8 @@ from cgwgan_core.energetics import Hull, formation_energies
 from cgwgan_core.errors import InputError
 from cgwgan_core.infill import InfillOptions, candidate_columns, infill
 from cgwgan_core.potentials import Potential, PotentialOptions, load
-from cgwgan_core.screening import ScreenOptions, adapt_volumes, scaled_by, screen, too_close
+from cgwgan_core.screening import ScreenOptions, adapt_volumes, closest_pairs, scaled_by, screen
+from tests.support.random_templates import templates as random_templates
 
 PLAIN = ScreenOptions(refine_below=None)
 
@@ -82,11 +87,16 @@ def test_only_the_better_ones_are_refined(inputs: tuple[pa.Table, pa.Table], emt
     assert sum(changed) == 1
 
 
+def share(atoms: Atoms) -> np.ndarray:
+    """Shortest distance in copper over the diameter of its atoms."""
+    return np.array([atoms.cell.lengths()[0] / (2 * covalent_radii[29])])
+
+
 @pytest.mark.parametrize("a", [3.3, 3.55, 3.61, 3.8, 4.0])
 def test_volumes_are_those_of_the_equation_of_state(emt: Potential, a: float) -> None:
     atoms = bulk("Cu", a=a)
     energies = emt.evaluate([atoms]).energy_per_atom
-    (factor,), (energy,) = adapt_volumes([atoms], energies, emt, PLAIN)
+    (factor,), (energy,) = adapt_volumes([atoms], energies, share(atoms), emt, PLAIN)
     reference = bulk("Cu", a=3.6)
     reference.calc = emt.calculator()
     volume, lowest, _ = calculate_eos(reference, npoints=9, eps=0.02).fit()
@@ -97,27 +107,54 @@ def test_volumes_are_those_of_the_equation_of_state(emt: Potential, a: float) ->
 
 def test_the_search_stops_at_its_limit_and_at_walls(emt: Potential) -> None:
     far = bulk("Cu", a=2.6)  # the minimum is beyond the limit
-    (factor,), _ = adapt_volumes([far], emt.evaluate([far]).energy_per_atom, emt, ScreenOptions(min_separation=0.0))
+    (factor,), _ = adapt_volumes(
+        [far], emt.evaluate([far]).energy_per_atom, share(far), emt, ScreenOptions(min_separation=0.0)
+    )
     assert factor == pytest.approx(np.exp(0.5))
     large = bulk("Cu", a=3.9)  # towards its minimum atoms come closer than is allowed
-    share = large.cell.lengths()[0] / (2 * 1.32) - 1e-6
-    (factor,), _ = adapt_volumes(
-        [large], emt.evaluate([large]).energy_per_atom, emt, ScreenOptions(min_separation=share)
-    )
+    limit = ScreenOptions(min_separation=float(share(large)[0]) - 1e-6)
+    (factor,), _ = adapt_volumes([large], emt.evaluate([large]).energy_per_atom, share(large), emt, limit)
     assert factor >= 1
-    factors, energies = adapt_volumes([], np.zeros(0), emt, PLAIN)
+    factors, energies = adapt_volumes([], np.zeros(0), np.zeros(0), emt, PLAIN)
     assert len(factors) == len(energies) == 0
 
 
 def test_distances_are_judged_by_the_pair() -> None:
     """O-O at 1.25 Å is a superoxide; Ba-O at 1.25 Å is none."""
-    pair = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.25]], cell=[6, 6, 6], pbc=True)
-    assert too_close(pair, 0.6) is None
-    pair.symbols[0] = "Ba"
-    assert too_close(pair, 0.6) == "two atoms are 1.25 Å apart: Ba-O, 0.44 of their covalent radii"
-    assert too_close(pair, 0.0) is None
-    # an atom and its own image
-    assert str(too_close(Atoms("Ba", cell=[2.5, 6, 6], pbc=True), 0.6)).startswith("two atoms are 2.50 Å apart: Ba-Ba")
+    pair = Templates(
+        np.array([1], np.int16),
+        np.array([[6.0, 6, 6, 90, 90, 90]]),
+        np.array([[0, 0]], np.int8),
+        np.array([[[0, 0, 0], [0, 0, 1.25 / 6]]]),
+    )
+    found = closest_pairs(pair, np.zeros(3, dtype=int), [["O", "O"], ["Ba", "O"], ["Ba", "O"]], np.array([1, 1, 8.0]))
+    assert found.complaints(0.6) == [
+        "",
+        "two atoms are 1.25 Å apart: Ba-O, 0.44 of their covalent radii",
+        "",
+    ]
+    assert found.complaints(0.0) == [""] * 3
+    # an atom and its own image; sites that padding stands for are nowhere near
+    chain = Templates.concat([pair, Templates(
+        np.array([1], np.int16), np.array([[2.5, 6, 6, 90, 90, 90]]), np.array([[0, -1]], np.int8), np.zeros((1, 2, 3))
+    )])  # fmt: skip
+    (reason,) = closest_pairs(chain, np.ones(1, dtype=int), [["Ba"]], np.ones(1)).complaints(0.6)
+    assert reason.startswith("two atoms are 2.50 Å apart: Ba-Ba")
+
+
+@given(template=random_templates(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_closest_pairs_are_those_of_ase(template: Templates, seed: int) -> None:
+    """All atoms of the candidate against each other, by ASE's neighbour list."""
+    rng = np.random.default_rng(seed)
+    symbols = rng.choice(["Ba", "Ru", "O"], int(template.n_sites[0])).tolist()
+    scale = float(rng.uniform(0.5, 2))
+    atoms = to_atoms(template, 0, symbols, scale)
+    found = closest_pairs(template, np.zeros(1, dtype=int), [symbols], np.array([scale]))
+    radii = covalent_radii[atoms.numbers]
+    i, j, d = neighbor_list("ijd", atoms, 1.2 * float(found.distance[0]) * float(radii.max() / radii.min()))
+    shares = d / (radii[i] + radii[j])
+    assert found.share[0] == pytest.approx(shares.min(), rel=1e-9)
 
 
 def test_options_are_checked() -> None:
