@@ -22,10 +22,10 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from cgwgan_core import tables
+from cgwgan_core.crystal import atoms_of
 from cgwgan_core.phonons import PhononOptions, child, displaced, judge, standardise
 from cgwgan_core.potentials import Potential, PotentialOptions, load
 from cgwgan_core.potentials.checks import KNOWN_CRYSTALS
-from cgwgan_core.store import to_ase
 
 PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 
@@ -93,7 +93,7 @@ def plain(given: str, shards: list[str], number: int, options: PhononOptions) ->
     print("|---|---|---|---|---|---|---|---|")
     off, spent = [], np.zeros(2)
     for row in rows:
-        result, _ = judge(to_ase(row), potential, options)
+        result, _ = judge(atoms_of(row), potential, options)
         if result.verdict is None or result.min_frequency is None or result.supercell is None:
             print(f"| {row['candidate_id']} | {len(row['numbers'])} | {result.status} |")
             continue

@@ -5,7 +5,7 @@ Crystals with elements are :class:`ase.Atoms`.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,6 +216,12 @@ def _with_centring(maps: Floats, shifts: Floats) -> Floats:
     out = np.repeat(maps[None], len(shifts), axis=0)
     out[..., 3] += shifts[:, None]
     return out.reshape(-1, 3, 4)
+
+
+def atoms_of(row: Mapping[str, Any]) -> Atoms:
+    """The crystal of a row with ``lattice``, ``numbers`` and ``frac_coords``."""
+    cell, positions = np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3))
+    return Atoms(row["numbers"], cell=cell, scaled_positions=positions, pbc=True)
 
 
 def to_atoms(

@@ -30,12 +30,11 @@ from pymatgen.io.vasp.inputs import Kpoints
 from pymatgen.io.vasp.outputs import Vasprun
 from pymatgen.io.vasp.sets import MPRelaxSet, VaspInputSet
 
-from .crystal import spacegroup_of
+from .crystal import atoms_of, spacegroup_of
 from .energetics import formation_energies, reduced_formula
 from .errors import InputError
 from .jobs import logger, progress
 from .phonons import SYMPREC, displaced
-from .store import to_ase
 from .tables import replacing
 
 DISPLACEMENT = 0.01
@@ -301,7 +300,7 @@ def gamma_mesh(structure: Structure, kspacing: float) -> Kpoints:
 
 def _prepare(folder: Path, survivor: dict[str, Any], options: DftOptions) -> None:
     # VASP wants equal elements together; the supercell inherits the order, and with it MAGMOM and POTCAR.
-    structure = AseAtomsAdaptor.get_structure(to_ase(survivor)).get_sorted_structure()
+    structure = AseAtomsAdaptor.get_structure(atoms_of(survivor)).get_sorted_structure()
     known = MPRelaxSet.CONFIG["POTCAR"]
     if missing := [e.symbol for e in structure.composition.elements if e.symbol not in known]:
         raise InputError(f"the Materials Project's set has no PBE potential for {', '.join(missing)}")

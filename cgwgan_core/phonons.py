@@ -25,6 +25,7 @@ from ase import Atoms
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
+from .crystal import atoms_of
 from .distortion import distorted, soft_mode
 from .errors import InputError
 from .finalists import elasticity, thermodynamics
@@ -492,14 +493,8 @@ def phonon_rows(
         follow = crystal["phonon_rank"] <= options.follow
         row, of_child = kept.get(key), kept.get([*key, CHILD])
         if row is None or (follow and row["verdict"] == "unstable" and of_child is None):
-            atoms = Atoms(
-                numbers=crystal["numbers"],
-                cell=np.reshape(crystal["lattice"], (3, 3)),
-                scaled_positions=np.reshape(crystal["frac_coords"], (-1, 3)),
-                pbc=True,
-            )
             name = crystal["candidate_id"]
-            result, phonon = judge(atoms, potential, options)
+            result, phonon = judge(atoms_of(crystal), potential, options)
             row = kept.put(key, result.row(name, options))
             if follow and result.verdict == "unstable" and phonon is not None:
                 found = child(name, result, phonon, potential, options)

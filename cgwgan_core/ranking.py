@@ -264,6 +264,7 @@ def unique(
     phonons: int,
     types: Mapping[str, tuple[str, float]] | None = None,
     known_phases: pa.Table | None = None,
+    opinions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Relaxed crystals, lowest energy above hull first, each compared with the known and with the better ones.
 
@@ -272,6 +273,7 @@ def unique(
     :param types: candidate_id -> a database structure of the same structure type and how near it is, as
         :func:`cgwgan_core.prototypes.structure_types` finds them; ``None``: novelty has no label.
     :param known_phases: a table of ``tables.KNOWN_PHASES``, to compare energies with.
+    :param opinions: candidate_id -> columns, as :func:`cgwgan_core.second_opinion.second_opinions` finds them.
     :yields: rows of ``tables.UNIQUE``; refused ones come last, in the order of their rank.
     """
     rows = relaxed.to_pylist()
@@ -300,6 +302,7 @@ def unique(
             "prototype": prototype,
             "prototype_rms": prototype_rms,
             "duplicate_of": twin,
+            **(opinions or {}).get(row["candidate_id"], {}),
             "phonon_rank": chosen if selected else None,
         }
     for row in sorted((r for r in rows if r["status"] != "ok"), key=lambda r: r["rank"]):

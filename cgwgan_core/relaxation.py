@@ -21,7 +21,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from threadpoolctl import threadpool_limits
 
-from .crystal import SymmetryError, Templates, asymmetric_unit, spacegroup_of, to_atoms
+from .crystal import SymmetryError, Templates, asymmetric_unit, atoms_of, spacegroup_of, to_atoms
 from .energetics import Hull, formation_energies, reduced_formula, references
 from .errors import InputError
 from .jobs import logger, progress, seed
@@ -291,12 +291,7 @@ def relax_known_phases(
     ]
     unfinished = 0
     for record in progress(structures.to_pylist(), structures.num_rows, "known phases relaxed"):
-        atoms = Atoms(
-            record["numbers"],
-            cell=np.reshape(record["lattice"], (3, 3)),
-            scaled_positions=np.reshape(record["frac_coords"], (-1, 3)),
-            pbc=True,
-        )
+        atoms = atoms_of(record)
         row = {
             "material_id": record["material_id"],
             "formula": reduced_formula(atoms),

@@ -296,16 +296,17 @@ def _bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
 def survivors_table(survivors: Sequence[Row]) -> Table:
     """One row for each survivor, lowest energy above the hull first."""
     heads = (
-        "formula", "space group", "energy above hull (eV/atom)", "formation energy (eV/atom)",
-        "lowest frequency (THz)", "verdict", "atoms in primitive cell", "volume (Å³/atom)", "bulk modulus (GPa)",
-        "shear modulus (GPa)", "elastically stable", "nearest known phase (likeness)", "nearest survivor (likeness)",
-        "template", "candidate",
+        "formula", "space group", "energy above hull (eV/atom)", "by the second potential",
+        "formation energy (eV/atom)", "lowest frequency (THz)", "verdict", "atoms in primitive cell",
+        "volume (Å³/atom)", "bulk modulus (GPa)", "shear modulus (GPa)", "elastically stable",
+        "nearest known phase (likeness)", "nearest survivor (likeness)", "template", "candidate",
     )  # fmt: skip
     rows = [
         (
             Cell(formula_html(row["formula"]), row["formula"]),
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
+            _number(row["second_energy_above_hull"], 3),
             _number(row["formation_energy_per_atom"], 3),
             _number(row["min_frequency"], 2),
             _verdict(row["verdict"]),

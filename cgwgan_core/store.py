@@ -16,11 +16,11 @@ import ase.db
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
+from .crystal import atoms_of
 from .finalists import patterns, similarity
 from .phonons import SYMPREC, VERDICTS, displaced
 from .ranking import Library, row_structure
@@ -30,12 +30,15 @@ from .tables import PHONONS, STABLE, read, replacing
 
 KEYS = (
     "candidate_id", "spacegroup", "spacegroup_symbol", "energy_per_atom", "formation_energy_per_atom",
-    "energy_above_hull", "min_frequency", "verdict", "paper_stable", "parent_id", "energy_gain",
+    "energy_above_hull", "second_potential", "second_energy_above_hull", "disagreement", "min_frequency", "verdict",
+    "paper_stable", "parent_id", "energy_gain",
     "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "mechanically_stable", "elastic_min_eigenvalue",
     "bulk_modulus", "shear_modulus", "nearest_known", "nearest_known_similarity", "nearest_survivor",
     "nearest_survivor_similarity", "potential", "template_id", "rank",
 )  # fmt: skip
 """Columns of ``tables.STABLE`` that are keys of the ASE database, under the same names."""
+SECOND = ("second_potential", "second_energy_above_hull", "disagreement")
+"""Columns of ``tables.UNIQUE`` that go on to ``tables.STABLE``."""
 HULL = "hull"
 """A shorter key for energy_above_hull, to be typed in a shell."""
 JUDGED = [name for name in PHONONS.names if name != "force_constants" and not name.startswith("band_")]
@@ -75,6 +78,8 @@ def survivors(unique: pa.Table, phonons: pa.Table, known: Library) -> tuple[list
                 "volume_per_atom": float(volume) / len(found["numbers"]),
                 "formation_energy_per_atom": _plus(before["formation_energy_per_atom"], lowered),
                 "energy_above_hull": _plus(before["energy_above_hull"], lowered),
+                # asked about the relaxed crystal, hence not about a child
+                **{name: before[name] for name in SECOND if found["parent_id"] is None},
             }
         )
     kept, refused, distinct = [], [], Library()
@@ -148,7 +153,7 @@ def write_phonopy(folder: str | Path, rows: Sequence[dict[str, Any]], shards: Se
             for row, constants in zip(
                 table.drop_columns("force_constants").to_pylist(), table["force_constants"], strict=True
             ):
-                phonon = displaced(to_ase(row), row["supercell"], DISPLACEMENT)
+                phonon = displaced(atoms_of(row), row["supercell"], DISPLACEMENT)
                 shape = (len(phonon.primitive), len(phonon.supercell), 3, 3)
                 phonon.force_constants = np.array(constants.values).reshape(shape)
                 (temporary / row["candidate_id"]).mkdir()
@@ -176,16 +181,6 @@ def summary(phonons: pa.Table, stored: int) -> str:
     return line
 
 
-def to_ase(row: dict[str, Any]) -> Atoms:
-    """The structure of a row with the columns lattice, numbers and frac_coords."""
-    return Atoms(
-        numbers=row["numbers"],
-        cell=np.reshape(row["lattice"], (3, 3)),
-        scaled_positions=np.reshape(row["frac_coords"], (-1, 3)),
-        pbc=True,
-    )
-
-
 def write_database(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of ``tables.STABLE`` as an ASE database (SQLite), in their order.
 
@@ -196,7 +191,7 @@ def write_database(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
         database = ase.db.connect(temporary, type="db", append=False)
         with database:
             for row in rows:
-                atoms = to_ase(row)
+                atoms = atoms_of(row)
                 atoms.calc = SinglePointCalculator(atoms, energy=row["energy_per_atom"] * len(atoms))
                 atoms.calc.name = row["potential"]
                 keys = {key: row[key] for key in KEYS if row[key] is not None}
@@ -220,7 +215,7 @@ def write_cifs(folder: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write each row of ``tables.STABLE`` as ``<formula>_<space group>_<candidate_id>.cif``, symmetrised."""
     with replacing_folder(folder) as temporary:
         for row in rows:
-            structure = AseAtomsAdaptor.get_structure(to_ase(row))
+            structure = AseAtomsAdaptor.get_structure(atoms_of(row))
             name = f"{row['formula']}_{row['spacegroup']}_{row['candidate_id']}.cif"
             CifWriter(structure, symprec=SYMPREC).write_file(temporary / name)
 

@@ -56,6 +56,9 @@ rule unique:
         chemistry=config["chemistry"],
         phonons=config["phonons"]["top"],
         symprec=config["asu"]["symprec"],
+        potential=config["potential"],
+        second=config["second_potential"],
+        folder=POTENTIAL_FOLDER,
     message:
         "Comparing the relaxed crystals with each other and with the database"
     script:

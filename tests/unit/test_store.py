@@ -19,6 +19,7 @@ from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from cgwgan_core import store, tables
+from cgwgan_core.crystal import atoms_of
 from cgwgan_core.jobs import Provenance
 from cgwgan_core.ranking import Library, row_structure
 
@@ -275,14 +276,14 @@ def test_hull_distance_may_be_unknown() -> None:
     assert {row["energy_above_hull"] for row in rows} == {None}
 
 
-def test_to_ase_keeps_the_cell() -> None:
+def test_rows_give_back_the_crystal() -> None:
     atoms = bulk("MgO", "rocksalt", a=4.21)
     row = {
         "lattice": atoms.cell.array.ravel().tolist(),
         "numbers": atoms.numbers.tolist(),
         "frac_coords": atoms.get_scaled_positions().ravel().tolist(),
     }
-    back: Atoms = store.to_ase(row)
+    back: Atoms = atoms_of(row)
     assert back.cell.array == pytest.approx(atoms.cell.array)
     assert back.get_scaled_positions() == pytest.approx(atoms.get_scaled_positions())
     assert back.pbc.all()
