@@ -7,7 +7,8 @@ Four parts; figures are means over the seeds with the half width of the 95 % int
 1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
    groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
-3. how distinct templates, novelty and recall grow up to ``--growth`` draws;
+3. how distinct templates, novelty and recall grow up to ``--growth`` draws, and of PyXtal's crystals, one seed of
+   them, up to ``--pyxtal-growth``;
 4. with ``--over-training``, what draws are like over the training: the checkpoint is trained again, with its options
    and that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
 
@@ -243,6 +244,7 @@ def run(
     boldness: float,
     pyxtal: int,
     grown: int,
+    pyxtal_grown: int,
     only: set[str],
     training: int | None = None,
 ) -> dict:
@@ -275,6 +277,9 @@ def run(
         if grown:
             some = {name: make for name, make in sets(grown).items() if name in GROWN}
             found["growth"] = growth(some, grown, train, held_out, seeds, wanted)
+        if pyxtal_grown:
+            some = {"pyxtal": pyxtal_maker(rows["train"], pyxtal_grown)}
+            found.setdefault("growth", {}).update(growth(some, pyxtal_grown, train, held_out, 1, wanted))
         if training is not None:
             found["training"] = over_training(model, train, held_out, samples or 10_000, training)
     return found
@@ -290,6 +295,7 @@ def main() -> None:
     parser.add_argument("--boldness", type=float, default=BOLDNESS, help="of the draws, see config.yaml")
     parser.add_argument("--pyxtal", type=int, default=500, help="crystals of PyXtal for each seed; 0: leave out")
     parser.add_argument("--growth", type=int, default=140_000, help="draws to grow to; 0: leave out")
+    parser.add_argument("--pyxtal-growth", type=int, default=0, help="crystals of PyXtal to grow to; 0: leave out")
     parser.add_argument("--only", nargs="+", default=[], help="of the sets, these alone, such as generator")
     parser.add_argument("--over-training", type=int, help="seed of the run, to train the checkpoint again")
     parser.add_argument("--output", help="JSON file")
@@ -303,6 +309,7 @@ def main() -> None:
         given.boldness,
         given.pyxtal,
         given.growth,
+        given.pyxtal_growth,
         set(given.only),
         given.over_training,
     )
