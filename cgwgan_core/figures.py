@@ -345,13 +345,16 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
 # ---------------------------------------------------------------------------------------------- phonons
 
 
-def figure_bands(crystals: Sequence[Bands]) -> str:
-    """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none."""
+def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:
+    """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none.
+
+    :param standalone: as in :func:`figure_funnel`.
+    """
     if not crystals:
         return ""
     columns = min(2, len(crystals))
     rows = -(-len(crystals) // columns)
-    with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
+    with mpl.rc_context(_STYLE | {"svg.fonttype": "path" if standalone else "none"}):
         figure = Figure(figsize=(_WIDTH, 2.7 * rows))
         margin = 0.42 / (2.7 * rows)
         figure.subplots_adjust(left=0.075, right=0.985, bottom=0.6 * margin, top=1 - margin, hspace=0.38)
@@ -361,7 +364,7 @@ def figure_bands(crystals: Sequence[Bands]) -> str:
             if place % columns == 0:
                 axes.set_ylabel("Frequency (THz)")
         names = ", ".join(crystal.title for crystal in crystals)
-        return _svg(figure, "bands", f"Phonon bands of {names}")
+        return _svg(figure, "bands", f"Phonon bands of {names}", standalone)
 
 
 def _draw_bands(axes: Axes, crystal: Bands) -> None:

@@ -143,7 +143,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
                 "latent": figures.figure_latent(quality["latent"]["real"], quality["latent"]["generated"]),
                 "training": figures.figure_training(curve(files.training_curve)),
                 "energies": figures.figure_energies(screened, ranked["energy_above_hull"].to_numpy()),
-                "bands": figures.figure_bands(_bands(files.phonons, drawn)),
+                "bands": figures.figure_bands(bands(files.phonons, drawn)),
             }.items()
         },
         "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
@@ -266,19 +266,23 @@ def _drawn(found: Findings) -> list[Row]:
     return [*first, *others][:PANELS]
 
 
-def _bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
-    """Bands of the crystals to be drawn, the only ones that are read."""
+def bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
+    """Bands of the crystals to be drawn, the only ones that are read.
+
+    :param shards: files of ``tables.PHONONS``.
+    :param drawn: rows with ``candidate_id``, ``formula``, ``spacegroup``, ``verdict`` and ``min_frequency``.
+    """
     names = pa.array([row["candidate_id"] for row in drawn], pa.string())
     stored: dict[str, Row] = {}
     for path in shards:
         table = tables.read(path, tables.PHONONS, ["candidate_id", *BAND_COLUMNS])
         for row in table.filter(pc.is_in(table["candidate_id"], value_set=names)).to_pylist():
             stored[row["candidate_id"]] = row
-    bands = []
+    found = []
     for row in drawn:
         path = stored[row["candidate_id"]]
         distances = np.array(path["band_distances"])
-        bands.append(
+        found.append(
             figures.Bands(
                 title=f"{figures.formula_text(row['formula'])}  {figures.symbol_text(row['spacegroup'])}",
                 verdict=f"{row['verdict']}, lowest {fixed(row['min_frequency'], 2)} THz",
@@ -290,7 +294,7 @@ def _bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
                 labels=path["band_labels"],
             )
         )
-    return bands
+    return found
 
 
 def survivors_table(survivors: Sequence[Row]) -> Table:

@@ -45,3 +45,33 @@ rule report:
         "Writing the report"
     script:
         "../scripts/report.py"
+
+
+rule showcase:
+    """What the run found, small enough to keep: made only when it is asked for."""
+    input:
+        report="results/report.html",
+        counts="results/funnel.json",
+        stable="results/stable.parquet",
+        cifs="results/cif",
+        phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        # the last of the run, so that its cost is known
+        last="results/dft_results.parquet",
+    output:
+        folder=directory("results/showcase"),
+    log:
+        "results/logs/showcase.log",
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=digest("showcase"),
+        benchmarks="results/benchmarks",
+        most=100,
+    message:
+        "Making the showcase"
+    script:
+        "../scripts/showcase.py"

@@ -1,5 +1,6 @@
 """End to end: every table of the design, counts that add up, nothing left to do, reruns by content."""
 
+import csv
 import json
 import re
 import shutil
@@ -122,6 +123,20 @@ def test_the_report_is_one_file_about_this_run(run: Path) -> None:
     assert "CHGNet" in report
     assert "288" in report
     assert not re.search(r'(src|href)="https?:', report)
+
+
+def test_the_showcase_holds_what_is_stable(run: Path) -> None:
+    folder, stable = run / "results/showcase", read(run, "stable.parquet")
+    rows = list(csv.DictReader((folder / "stable.csv").open()))
+    assert [row["candidate_id"] for row in rows] == stable["candidate_id"].to_pylist()
+    assert len(list((folder / "cif").glob("*.cif"))) == min(stable.num_rows, 100)
+    stages = {stage["stage"]: stage for stage in json.loads((folder / "funnel.json").read_text())}
+    assert stages["stable"]["kept"] == stable.num_rows
+    assert stages["candidates"]["paper"] == 1_795_032
+    cost = {row["rule"]: row for row in csv.DictReader((folder / "cost.csv").open())}
+    assert cost["screen"]["jobs"] == "2"
+    assert float(cost["screen"]["minutes_in_all"]) >= float(cost["screen"]["longest_minutes"]) > 0
+    assert (folder / "report.html").read_text() == (run / "results/report.html").read_text()
 
 
 def test_a_second_run_has_nothing_to_do(run: Path) -> None:

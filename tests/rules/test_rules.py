@@ -30,6 +30,7 @@ RULES = {
     "store": ["stable.parquet", "stable_refused.parquet", "stable.db", "cif", "phonopy", "xrd_similarity.csv"],
     "dft_inputs": ["dft.parquet", "dft"],
     "dft_results": ["dft_results.parquet"],
+    "showcase": ["showcase"],
     "report": ["report.html", "funnel.json", "funnel.svg"],
 }
 
