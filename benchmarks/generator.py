@@ -2,7 +2,8 @@
 
     python benchmarks/generator.py cgwgan_core/data/generator.ckpt results/data/training.parquet --output generator.json
 
-Four parts; figures are means over the seeds with the half width of the 95 % interval, but for the last:
+Four parts, and with ``--pictures`` crystal systems and number densities of a run's ``--templates`` beside training's,
+drawn into a folder. Figures are means over the seeds with the half width of the 95 % interval, but for the last:
 
 1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
@@ -39,6 +40,7 @@ from threadpoolctl import threadpool_limits
 from cgwgan_core import jobs, tables
 from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit
 from cgwgan_core.evaluation import Figures, Maker, evaluate, makers, summary
+from cgwgan_core.figures import figure_crystal_systems, figure_number_density
 from cgwgan_core.fingerprint import coarse_keys
 from cgwgan_core.gan import BOLDNESS, SCRATCH, WGANGP, Bundle, load_generator
 from cgwgan_core.gan import train as fit
@@ -285,6 +287,18 @@ def run(
     return found
 
 
+def draw(templates: str, training: str, folder: Path) -> None:
+    """Draw ``templates-systems.svg`` and ``templates-density.svg`` into a folder."""
+    real = tables.read(training, tables.TRAINING)
+    sets = real.filter(pc.field("split") == "train"), tables.read(templates, tables.TEMPLATES)
+    for name, column, figure in (
+        ("systems", "spacegroup", figure_crystal_systems),
+        ("density", "number_density", figure_number_density),
+    ):
+        text = figure(*(table[column].to_numpy() for table in sets), standalone=True)
+        (folder / f"templates-{name}.svg").write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -299,7 +313,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="of the sets, these alone, such as generator")
     parser.add_argument("--over-training", type=int, help="seed of the run, to train the checkpoint again")
     parser.add_argument("--output", help="JSON file")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of --templates; nothing else is done")
+    parser.add_argument("--templates", help="templates.parquet of a run")
     given = parser.parse_args()
+    if given.pictures:
+        draw(given.templates, given.training, given.pictures)
+        return
     start = time.perf_counter()
     found = run(
         load_generator(given.checkpoint),

@@ -182,13 +182,13 @@ def figure_spacegroups(real: ArrayLike, generated: ArrayLike, top: int = 20) -> 
     return _pairs("spacegroups", p[first], q[first], [*map(symbol_text, first)], what, note=others if some else "")
 
 
-def figure_crystal_systems(real: ArrayLike, generated: ArrayLike) -> str:
-    """Shares of the seven crystal systems; parameters as in :func:`figure_spacegroups`."""
+def figure_crystal_systems(real: ArrayLike, generated: ArrayLike, standalone: bool = False) -> str:
+    """Shares of the seven crystal systems; parameters as in :func:`figure_spacegroups` and :func:`figure_funnel`."""
     p, q = (
         np.array([np.sum(crystal_systems(x) == system) for system in CRYSTAL_SYSTEMS]) / max(np.size(x), 1)
         for x in (real, generated)
     )
-    return _pairs("systems", p, q, CRYSTAL_SYSTEMS, "Crystal systems", width=_WIDTH / 2)
+    return _pairs("systems", p, q, CRYSTAL_SYSTEMS, "Crystal systems", width=_WIDTH / 2, standalone=standalone)
 
 
 def figure_n_atoms(real: ArrayLike, generated: ArrayLike, classes: int = 12) -> str:
@@ -208,13 +208,16 @@ def figure_n_atoms(real: ArrayLike, generated: ArrayLike, classes: int = 12) -> 
     return _pairs("atoms", p, q, labels, "Atoms in the conventional cell", width=_WIDTH / 2)
 
 
-def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray = DENSITY_EDGES) -> str:
+def figure_number_density(
+    real: ArrayLike, generated: ArrayLike, edges: NDArray = DENSITY_EDGES, standalone: bool = False
+) -> str:
     """Distributions of number density, with their overlap Σ min(p, q).
 
     :param real: number densities of the training templates, (N,), 1/Å³.
     :param generated: number densities of the generated templates, (M,), 1/Å³.
+    :param standalone: as in :func:`figure_funnel`.
     """
-    with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
+    with mpl.rc_context(_STYLE | {"svg.fonttype": "path" if standalone else "none"}):
         figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
         p, q = shares(real, edges), shares(generated, edges)
         axes.stairs(100 * p, edges, fill=True, color=REAL, alpha=0.75, linewidth=0)
@@ -230,7 +233,7 @@ def figure_number_density(real: ArrayLike, generated: ArrayLike, edges: NDArray 
         if np.size(real) and np.size(generated):
             text = f"overlap Σ min(p, q) = {overlap(p, q):.3f}"
             axes.text(0.99, 0.74, text, transform=axes.transAxes, ha="right", va="top", size=8.5)
-        return _svg(figure, "density", "Distributions of number density, training and generated templates")
+        return _svg(figure, "density", "Distributions of number density, training and generated templates", standalone)
 
 
 def figure_latent(real: Sequence[Sequence[float]], generated: Sequence[Sequence[float]]) -> str:
@@ -265,9 +268,10 @@ def _pairs(
     what: str,
     width: float = _WIDTH,
     note: str = "",
+    standalone: bool = False,
 ) -> str:
     """Pairs of bars, real and generated, one pair for each class."""
-    with mpl.rc_context(_STYLE | {"svg.fonttype": "none"}):
+    with mpl.rc_context(_STYLE | {"svg.fonttype": "path" if standalone else "none"}):
         wide = width > 5
         figure, axes = _figure(width, 2.9, left=0.075 if wide else 0.14, right=0.985, bottom=0.25, top=0.91)
         x = np.arange(len(labels))
@@ -281,7 +285,8 @@ def _pairs(
         axes.grid(axis="y")
         _legend(axes, [("training", REAL), ("generated", GENERATED)])
         axes.text(0.99, 0.76, note, transform=axes.transAxes, ha="right", va="top")
-        return _svg(figure, name, f"{what}: shares in the training set and among generated templates")
+        shown = f"{what}: shares in the training set and among generated templates"
+        return _svg(figure, name, shown, standalone)
 
 
 # ----------------------------------------------------------------------------------- training and energies
