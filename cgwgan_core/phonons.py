@@ -32,7 +32,7 @@ from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
 from .potentials import Evaluation, Potential
 from .potentials.protocol import Batch, Neighbours
-from .relaxation import RelaxOptions, relax
+from .relaxation import Relaxed, RelaxOptions, relax
 from .resume import KeptRows
 
 SYMPREC = 0.01
@@ -65,8 +65,11 @@ class PhononOptions:
     """Å, length of each displacement."""
     mesh: tuple[int, int, int] = (8, 8, 8)
     """q-points of the Γ-centred mesh along the reciprocal vectors."""
-    fmax: float = 0.005
+    fmax: float = 0.001
     """eV/Å, largest force after the relaxation that comes first."""
+    fmax_accepted: float = 0.005
+    """eV/Å, what is enough for a crystal that does not get there: the forces of a potential in single precision are
+    noise below some meV/Å where a mode is soft."""
     max_steps: int = 500
     """Most steps of that relaxation."""
     stable: float = -0.1
@@ -86,7 +89,7 @@ class PhononOptions:
             object.__setattr__(self, name, value)
             if len(value) != 3 or any(not isinstance(n, int) or n < 1 for n in value):
                 raise InputError(f"phonons: {name}: {list(value)} is not three whole numbers from 1 up; mend it")
-        for name in ("min_length", "displacement", "fmax", "max_steps", "max_atoms", "max_minutes"):
+        for name in ("min_length", "displacement", "fmax", "fmax_accepted", "max_steps", "max_atoms", "max_minutes"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"phonons: {name}: {value} is not above 0; mend it")
@@ -135,6 +138,8 @@ class PhononResult:
     """International Tables number of ``atoms``, found with :data:`SYMPREC`."""
     energy_per_atom: float | None = None
     """eV/atom, of ``atoms``, by the potential, uncorrected."""
+    relaxed_fmax: float | None = None
+    """eV/Å, largest force on an atom after the relaxation."""
     min_frequency: float | None = None
     """THz, over mesh and path, without the acoustic modes at Γ."""
     min_frequency_q: list[float] | None = None
@@ -181,6 +186,7 @@ class PhononResult:
             **cell,
             "spacegroup": self.spacegroup,
             "energy_per_atom": self.energy_per_atom,
+            "relaxed_fmax": self.relaxed_fmax,
             "status": self.status,
         }
 
@@ -216,7 +222,7 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
     start, _, _ = standardise(atoms)
     if (n_atoms := len(start) * int(np.prod(options.repeats(start)))) > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name), None
-    relaxed = relax(start, potential, RelaxOptions(fmax=options.fmax, max_steps=options.max_steps))
+    relaxed = _relaxed(start, potential, options)
     if not relaxed.ok:
         return PhononResult(relaxed.status, potential.name), None
 
@@ -238,6 +244,7 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
         atoms=primitive,
         spacegroup=spacegroup,
         energy_per_atom=float(energy),
+        relaxed_fmax=relaxed.fmax,
         min_frequency=lowest,
         min_frequency_q=q,
         verdict=options.verdict(lowest),
@@ -255,6 +262,14 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
             },
         )
     return result, phonon
+
+
+def _relaxed(atoms: Atoms, potential: Potential, options: PhononOptions) -> Relaxed:
+    """Relaxed to ``fmax``, or else to ``fmax_accepted``."""
+    tight = relax(atoms, potential, RelaxOptions(options.fmax, options.max_steps))
+    if not tight.status.startswith("not converged") or options.fmax_accepted <= options.fmax:
+        return tight
+    return relax(tight.atoms, potential, RelaxOptions(options.fmax_accepted, options.max_steps))
 
 
 def _too_large(n_atoms: int, options: PhononOptions) -> str:
@@ -296,8 +311,7 @@ def _child(parent: PhononResult, phonon: Phonopy, potential: "TimeLimited", opti
     n_atoms = len(parent.atoms) * round(float(np.linalg.det(mode.supercell)))
     if n_atoms > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name)
-    relaxing = RelaxOptions(fmax=options.fmax, max_steps=options.max_steps)
-    found = [relax(atoms, potential, relaxing) for atoms in distorted(parent.atoms, mode, potential)]
+    found = [_relaxed(atoms, potential, options) for atoms in distorted(parent.atoms, mode, potential)]
     done = sorted((r for r in found if r.ok), key=lambda r: r.energy_per_atom)
     if not done:
         return PhononResult(found[0].status if found else "failed: no energy along the mode", potential.name)

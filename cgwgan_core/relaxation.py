@@ -8,17 +8,19 @@ displacement of their atoms: where that ends clearly lower, symmetry was a saddl
 what goes on. Distortions that need a larger cell are not seen in this way; phonons tell of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixSymmetry
 from ase.data import atomic_numbers, chemical_symbols
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .crystal import SymmetryError, Templates, asymmetric_unit, atoms_of, spacegroup_of, to_atoms
@@ -26,7 +28,9 @@ from .energetics import Hull, formation_energies, reduced_formula, references
 from .errors import InputError
 from .jobs import logger, progress, seed
 from .potentials import Potential, neighbours
+from .potentials.protocol import voigt
 
+Floats = NDArray[np.float64]
 SYMPREC_BEFORE = 0.01
 """Å; a candidate is built from exact positions."""
 SYMPREC_AFTER = 0.1
@@ -92,65 +96,137 @@ def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmet
 
     :param keep_symmetry: impose the symmetry found at :data:`SYMPREC_BEFORE`.
     """
-    start = atoms.copy()
-    start.info, start.constraints = {}, []
+    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry)
+    return relaxed
+
+
+def relax_together(
+    crystals: Sequence[Atoms], potential: Potential, options: RelaxOptions, keep_symmetry: bool = True
+) -> Iterator[tuple[int, Relaxed]]:
+    """Relax many crystals side by side: each as by :func:`relax`, the potential evaluates them in batches.
+
+    :yields: place of a crystal and what became of it, in the order in which they finish.
+    """
+    going: list[tuple[int, _Moving]] = []
     # spglib and moyo may crash, not raise, on what is no crystal: the potential refuses that first
-    if reason := potential.evaluate([start]).errors[0]:
-        return Relaxed(start, f"failed: {reason}", np.nan, 0, np.nan, np.nan, 0, 0)
-    moving = start.copy()
-    moving.calc = potential.calculator()
-    before = spacegroup_of(start, SYMPREC_BEFORE)
-    status, steps, energy, fmax = "", 0, np.nan, np.nan
-    try:
-        if keep_symmetry:
-            moving.set_constraint(FixSymmetry(moving, symprec=SYMPREC_BEFORE))
-        both = FrechetCellFilter(moving)
-        optimiser = BFGS(both, logfile=None)
+    for i, error in enumerate(potential.evaluate(crystals).errors):
+        if error is None:
+            going.append((i, _Moving(crystals[i], options, keep_symmetry)))
+        else:
+            start = _bare(crystals[i])
+            yield i, Relaxed(start, f"failed: {error}", np.nan, 0, np.nan, np.nan, 0, 0)
+    going.sort(key=lambda pair: len(pair[1].atoms))  # crystals of one size fill a batch best
+    while going:
+        found = potential.evaluate([moving.atoms for _, moving in going], forces=True, stress=True)
+        assert found.forces is not None
+        assert found.stresses is not None
         # matrices of the cell are 3 x 3: with several BLAS threads each takes milliseconds, not microseconds
         with threadpool_limits(1, user_api="blas"):
-            for converged in optimiser.irun(fmax=options.fmax, steps=options.max_steps):
-                steps = optimiser.nsteps
-                if trouble := _trouble(moving, start):
-                    status = trouble
-                    break
-                if converged:
-                    status = "ok"
-        energy = moving.get_potential_energy() / len(moving)
-        fmax = float(np.linalg.norm(moving.get_forces(), axis=1).max())
-        if not status:
-            gradient = np.linalg.norm(both.get_forces(), axis=1).max()
-            status = f"not converged after {steps} steps: gradient of atoms and cell {gradient:.2g} eV/Å"
-    except MemoryError:
-        raise
-    except Exception as error:  # potential, optimiser and symmetry finder fail in their own ways; none may end a shard
-        status = f"failed: {error}".splitlines()[0]
-    relaxed = moving.copy()
-    relaxed.constraints = []
-    sound = bool(np.isfinite(relaxed.positions).all() and np.isfinite(relaxed.cell.array).all())
-    if not sound:
-        relaxed = start.copy()
-    relaxed.wrap()
-    return Relaxed(
-        atoms=relaxed,
-        status=status,
-        energy_per_atom=float(energy),
-        n_steps=steps,
-        fmax=fmax,
-        volume_change=float(relaxed.get_volume() / start.get_volume()) if sound else np.nan,
-        spacegroup_before=before,
-        spacegroup=spacegroup_of(relaxed, SYMPREC_AFTER),
-    )
+            for row, (i, moving) in enumerate(going):
+                moving.advance(found.energies[row], found.forces[row], found.stresses[row], found.errors[row])
+                if moving.status:
+                    yield i, moving.result()
+        going = [pair for pair in going if not pair[1].status]
 
 
-def relax_freely(relaxed: Relaxed, potential: Potential, options: RelaxOptions, name: str) -> Relaxed:
-    """Relax on without symmetry, in the same cell, after small random displacements of the atoms.
+def _bare(atoms: Atoms) -> Atoms:
+    """A copy without calculator, constraints and remarks."""
+    copy = atoms.copy()
+    copy.info, copy.constraints = {}, []
+    return copy
 
-    :param relaxed: a crystal that has converged in its symmetry.
+
+class _CellFilter(FrechetCellFilter):
+    """Keeps its forces until they are dropped: matrix logarithms take longer than the forces of a small crystal."""
+
+    kept: Floats | None = None
+
+    def get_forces(self, *args: Any, **kwargs: Any) -> Floats:
+        if self.kept is None:
+            self.kept = super().get_forces(*args, **kwargs)
+        return self.kept
+
+
+class _Moving:
+    """A crystal on its way to its minimum. Its status is empty until it ends."""
+
+    def __init__(self, atoms: Atoms, options: RelaxOptions, keep_symmetry: bool) -> None:
+        self.start, self.options = _bare(atoms), options
+        self.atoms = self.start.copy()
+        self.status, self.steps, self.energy, self.fmax = "", 0, np.nan, np.nan
+        self.spacegroup_before = spacegroup_of(self.start, SYMPREC_BEFORE)
+        try:
+            if keep_symmetry:
+                self.atoms.set_constraint(FixSymmetry(self.atoms, symprec=SYMPREC_BEFORE))
+            self.cell = _CellFilter(self.atoms)
+            self.optimiser = BFGS(self.cell, logfile=None)
+        except Exception as error:
+            self._failed(error)
+
+    def advance(self, energy: float, forces: Floats, stress: Floats, error: str | None) -> None:
+        """Take what the potential says of the crystal as it is, and end, or go one step on.
+
+        :param energy: of the cell, eV.
+        :param forces: (n, 3) eV/Å, and ``stress``, (3, 3) eV/Å³.
+        :param error: why there are none.
+        """
+        if self.status:
+            return
+        if error is not None:
+            self.status = f"failed: {error}"
+            return
+        try:
+            self.atoms.calc = SinglePointCalculator(self.atoms, energy=energy, forces=forces, stress=voigt(stress))
+            self.cell.kept = None
+            gradient = float(np.linalg.norm(self.cell.get_forces(), axis=1).max())
+            self.energy = energy / len(self.atoms)
+            self.fmax = float(np.linalg.norm(self.atoms.get_forces(), axis=1).max())
+            if trouble := _trouble(self.atoms, self.start):
+                self.status = trouble
+            elif gradient < self.options.fmax:
+                self.status = "ok"
+            elif self.steps == self.options.max_steps:
+                self.status = f"not converged after {self.steps} steps: gradient of atoms and cell {gradient:.2g} eV/Å"
+            else:
+                self.optimiser.step()
+                self.steps += 1
+        except MemoryError:
+            raise
+        except Exception as failure:  # optimiser and symmetry finder fail in their own ways; none may end a shard
+            self._failed(failure)
+
+    def _failed(self, error: Exception) -> None:
+        self.status = f"failed: {error}".splitlines()[0]
+
+    def result(self) -> Relaxed:
+        """Where it has come to."""
+        relaxed = _bare(self.atoms)
+        relaxed.calc = None
+        sound = bool(np.isfinite(relaxed.positions).all() and np.isfinite(relaxed.cell.array).all())
+        if not sound:
+            relaxed = self.start.copy()
+        relaxed.wrap()
+        return Relaxed(
+            atoms=relaxed,
+            status=self.status,
+            energy_per_atom=float(self.energy),
+            n_steps=self.steps,
+            fmax=self.fmax,
+            volume_change=float(relaxed.get_volume() / self.start.get_volume()) if sound else np.nan,
+            spacegroup_before=self.spacegroup_before,
+            spacegroup=spacegroup_of(relaxed, SYMPREC_AFTER),
+        )
+
+
+def rattled(relaxed: Relaxed, name: str) -> Atoms:
+    """A crystal after small random displacements of its atoms, from which to relax without symmetry.
+
+    :param relaxed: the crystal, converged in its symmetry.
     :param name: what the displacements follow from, so that they are the same everywhere.
     """
-    rattled = relaxed.atoms.copy()
-    rattled.rattle(RATTLE, seed=seed(0, "rattle", name) % 2**32)
-    return relax(rattled, potential, options, keep_symmetry=False)
+    atoms = relaxed.atoms.copy()
+    atoms.rattle(RATTLE, seed=seed(0, "rattle", name) % 2**32)
+    return atoms
 
 
 def settled(free: Relaxed, potential: Potential, options: RelaxOptions) -> Relaxed:
@@ -189,7 +265,7 @@ def _trouble(moving: Atoms, start: Atoms) -> str | None:
 def relax_candidates(
     ranked: pa.Table, templates: pa.Table, potential: Potential, hull: Hull, options: RelaxOptions
 ) -> Iterator[dict[str, Any]]:
-    """Relax candidates, one after the other.
+    """Relax candidates, all of them side by side: first in their symmetry, then without.
 
     :param ranked: rows of ``tables.RANKED``.
     :param templates: ``tables.TEMPLATES``, with at least the templates of these rows.
@@ -198,23 +274,31 @@ def relax_candidates(
     """
     place = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
     geometry = Templates.from_table(templates)
-    for row in progress(ranked.to_pylist(), ranked.num_rows, "crystals relaxed"):
+    rows = ranked.to_pylist()
+    atoms = {
+        i: to_atoms(geometry, place[row["template_id"]], row["elements"], row["volume_scale"])
+        for i, row in enumerate(rows)
+        if row["template_id"] in place
+    }
+    symmetric = _all(atoms, potential, options, "crystals relaxed in their symmetry")
+    free: dict[int, Relaxed] = {}
+    if options.free:
+        start = {i: rattled(r, rows[i]["candidate_id"]) for i, r in symmetric.items() if r.ok}
+        free = _all(start, potential, options, "crystals relaxed on without it", keep_symmetry=False)
+    for i, row in enumerate(rows):
         keys = {key: row[key] for key in ("candidate_id", "template_id", "formula", "charge_balanced", "rank")}
-        if row["template_id"] not in place:
+        if i not in atoms:
             yield {**keys, "status": f"failed: no template {row['template_id']} among the templates"}
             continue
-        atoms = to_atoms(geometry, place[row["template_id"]], row["elements"], row["volume_scale"])
-        symmetric = relaxed = relax(atoms, potential, options)
-        steps, change, free = symmetric.n_steps, symmetric.volume_change, None
-        if options.free and symmetric.ok:
-            free = relax_freely(symmetric, potential, options, row["candidate_id"])
-            steps += free.n_steps
-            if free.ok and free.energy_per_atom < symmetric.energy_per_atom - LOWER:
-                relaxed = settled(free, potential, options)
-                steps += relaxed.n_steps if relaxed is not free else 0
-                # the cell may have become a smaller one
-                volumes = [a.get_volume() / len(a) for a in (relaxed.atoms, atoms)]
-                change = volumes[0] / volumes[1]
+        first = relaxed = symmetric[i]
+        other = free.get(i)
+        steps, change = first.n_steps + (other.n_steps if other else 0), first.volume_change
+        if other and other.ok and other.energy_per_atom < first.energy_per_atom - LOWER:
+            relaxed = settled(other, potential, options)
+            steps += relaxed.n_steps if relaxed is not other else 0
+            # the cell may have become a smaller one
+            volumes = [a.get_volume() / len(a) for a in (relaxed.atoms, atoms[i])]
+            change = volumes[0] / volumes[1]
         yield {
             **keys,
             **structure_columns(relaxed.atoms),
@@ -222,15 +306,23 @@ def relax_candidates(
             "n_steps": steps,
             "fmax": _finite(relaxed.fmax),
             "volume_change": _finite(change),
-            "spacegroup_before": symmetric.spacegroup_before,
+            "spacegroup_before": first.spacegroup_before,
             "spacegroup": relaxed.spacegroup,
-            "symmetric_energy_per_atom": _finite(symmetric.energy_per_atom),
-            "symmetric_spacegroup": symmetric.spacegroup,
-            "free_energy_per_atom": free.energy_per_atom if free and free.ok else None,
-            "free_spacegroup": free.spacegroup if free and free.ok else None,
-            "freed": relaxed is not symmetric,
-            "status": symmetric.status,
+            "symmetric_energy_per_atom": _finite(first.energy_per_atom),
+            "symmetric_spacegroup": first.spacegroup,
+            "free_energy_per_atom": other.energy_per_atom if other and other.ok else None,
+            "free_spacegroup": other.spacegroup if other and other.ok else None,
+            "freed": relaxed is not first,
+            "status": first.status,
         }
+
+
+def _all(
+    crystals: Mapping[int, Atoms], potential: Potential, options: RelaxOptions, what: str, keep_symmetry: bool = True
+) -> dict[int, Relaxed]:
+    names = list(crystals)
+    found = relax_together(list(crystals.values()), potential, options, keep_symmetry)
+    return {names[i]: relaxed for i, relaxed in progress(found, len(names), what)}
 
 
 # ----------------------------------------------------------------------------------------- the known phases
@@ -289,9 +381,13 @@ def relax_known_phases(
         }
         for symbol in sorted(chemistry)
     ]
+    records = structures.to_pylist()
+    phases = {i: atoms_of(record) for i, record in enumerate(records)}
+    some = {i: atoms for i, atoms in phases.items() if len(set(atoms.numbers)) > 1 and len(atoms) <= options.max_atoms}
+    done = _all(some, potential, RelaxOptions(options.fmax, options.max_steps), "known phases relaxed")
     unfinished = 0
-    for record in progress(structures.to_pylist(), structures.num_rows, "known phases relaxed"):
-        atoms = atoms_of(record)
+    for i, record in enumerate(records):
+        atoms = phases[i]
         row = {
             "material_id": record["material_id"],
             "formula": reduced_formula(atoms),
@@ -304,7 +400,7 @@ def relax_known_phases(
             status = f"{len(atoms)} atoms, more than {options.max_atoms}"
             rows.append(row | structure_columns(atoms) | {"status": status})
             continue
-        relaxed = relax(atoms, potential, RelaxOptions(options.fmax, options.max_steps))
+        relaxed = done[i]
         usable = relaxed.ok or relaxed.status.startswith("not converged")
         unfinished += usable and not relaxed.ok
         rows.append(

@@ -230,6 +230,7 @@ PHONONS = pa.schema(
         *_RELAXED_CELL,
         _field("spacegroup", I16, "International Tables number of this cell, relaxed to the phonons' fmax"),
         _field("energy_per_atom", F64, "of this cell, by the potential, uncorrected", "eV/atom"),
+        _field("relaxed_fmax", F64, "largest force on an atom after that relaxation", "eV/Å"),
         *_FINALIST,
         _field("elastic_tensor", pa.list_(F64), "elastic constants, Voigt's notation, flattened [36]", "GPa"),
         _field(

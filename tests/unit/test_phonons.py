@@ -222,6 +222,16 @@ def test_children_are_rows_and_survive_a_kill(chgnet: Potential, tmp_path) -> No
     assert born["min_frequency"] > parent["min_frequency"]
 
 
+def test_a_crystal_that_cannot_get_to_fmax_is_taken_as_near_as_is_accepted(chgnet: Potential) -> None:
+    options = PhononOptions(min_length=None, fmax=1e-12, max_steps=40)
+    result = phonons.phonons(bulk("MgO", "rocksalt", a=4.3), chgnet, options)
+    assert result.status == "ok"
+    assert result.relaxed_fmax is not None
+    assert result.relaxed_fmax <= options.fmax_accepted
+    strict = dataclasses.replace(options, fmax_accepted=1e-12)
+    assert phonons.phonons(bulk("MgO", "rocksalt", a=4.3), chgnet, strict).status.startswith("not converged")
+
+
 def test_no_verdict_without_convergence(chgnet: Potential) -> None:
     result = phonons.phonons(bulk("MgO", "rocksalt", a=4.6), chgnet, PhononOptions(max_steps=1))
     assert result.status.startswith("not converged")

@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.constraints import FixSymmetry
 from ase.eos import calculate_eos
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
 
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, to_atoms
@@ -20,10 +23,11 @@ from cgwgan_core.potentials import Potential, PotentialOptions, load
 from cgwgan_core.relaxation import (
     KnownPhasesOptions,
     RelaxOptions,
+    rattled,
     relax,
     relax_candidates,
-    relax_freely,
     relax_known_phases,
+    relax_together,
     settled,
     within,
 )
@@ -106,6 +110,38 @@ def test_unsound_crystals_are_refused_with_a_reason(emt: Potential, atoms: Atoms
     assert not relaxed.ok
 
 
+def test_crystals_relax_together_as_they_do_alone(emt: Potential) -> None:
+    crystals = [
+        bulk("Cu", a=3.75),
+        bulk("Cu", a=2.6),
+        Atoms("AuCuCu3", scaled_positions=PEROVSKITE, cell=[4.1] * 3, pbc=True),
+        Atoms("Cu", positions=[[np.nan, 0, 0]], cell=[4, 4, 4], pbc=True),
+    ]
+    together = dict(relax_together(crystals, emt, RelaxOptions()))
+    assert sorted(together) == [0, 1, 2, 3]
+    for i, atoms in enumerate(crystals):
+        alone = relax(atoms, emt, RelaxOptions())
+        assert together[i].status == alone.status
+        assert together[i].n_steps == alone.n_steps
+        assert together[i].energy_per_atom == pytest.approx(alone.energy_per_atom, abs=1e-9, nan_ok=True)
+        if i != 3:
+            assert together[i].atoms.positions == pytest.approx(alone.atoms.positions, abs=1e-9)
+
+
+def test_the_optimiser_is_that_of_ase(emt: Potential) -> None:
+    """Step by step what ASE's own loop does."""
+    start = Atoms("AuCuCu3", scaled_positions=PEROVSKITE, cell=[4.1] * 3, pbc=True)
+    moving = start.copy()
+    moving.calc = emt.calculator()
+    moving.set_constraint(FixSymmetry(moving, symprec=0.01))
+    optimiser = BFGS(FrechetCellFilter(moving), logfile=None)
+    assert optimiser.run(fmax=0.01, steps=200)
+    relaxed = relax(start, emt, RelaxOptions(fmax=0.01))
+    assert relaxed.n_steps == optimiser.nsteps
+    assert relaxed.atoms.cell.array == pytest.approx(moving.cell.array, abs=1e-9)
+    assert relaxed.energy_per_atom == pytest.approx(moving.get_potential_energy() / len(moving), abs=1e-9)
+
+
 def test_unconverged_crystals_are_refused(emt: Potential) -> None:
     relaxed = relax(bulk("Cu", a=3.8), emt, RelaxOptions(fmax=1e-4, max_steps=2))
     assert relaxed.status.startswith("not converged after 2 steps")
@@ -127,13 +163,13 @@ def test_a_saddle_point_is_left_and_a_minimum_is_not(emt: Potential) -> None:
     """AuCu4 as a perovskite is a saddle of EMT, as Heusler a minimum."""
     options = RelaxOptions()
     saddle = relax(Atoms("AuCuCu3", scaled_positions=PEROVSKITE, cell=[4.2] * 3, pbc=True), emt, options)
-    free = relax_freely(saddle, emt, options, "one")
+    free = relax(rattled(saddle, "one"), emt, options, keep_symmetry=False)
     assert saddle.ok
     assert free.ok
     assert free.energy_per_atom < saddle.energy_per_atom - 0.1
     assert free.spacegroup != saddle.spacegroup == 221
     # EMT remembers lists of neighbours, whose order changes last digits: each time a new one
-    first, second = (relax_freely(saddle, load(EMT), options, "one").atoms for _ in range(2))
+    first, second = (relax(rattled(saddle, "one"), load(EMT), options, keep_symmetry=False).atoms for _ in range(2))
     assert first == second
     # settled: the same crystal, exactly in the symmetry that it was found to have
     exact = settled(free, emt, options)
@@ -142,7 +178,7 @@ def test_a_saddle_point_is_left_and_a_minimum_is_not(emt: Potential) -> None:
     assert exact.spacegroup_before == exact.spacegroup == free.spacegroup
 
     heusler = relax(to_atoms(HEUSLER, 0, ["Au", "Cu", "Cu"]), emt, options)
-    stays = relax_freely(heusler, emt, options, "one")
+    stays = relax(rattled(heusler, "one"), emt, options, keep_symmetry=False)
     assert stays.energy_per_atom == pytest.approx(heusler.energy_per_atom, abs=1e-3)
     assert stays.spacegroup == heusler.spacegroup == 225
 
