@@ -3,8 +3,8 @@
     python benchmarks/screening.py results --potential M3GNet-MP-2021.2.8-PES --candidates 500
 
 - ``ase``: matgl's ``PESCalculator``, one crystal after the other, energies alone;
-- ``matgl``: matgl's own graphs and model, batched by 16, crystals sorted by size;
-- ``ours``: :func:`cgwgan_core.screening.evaluate`, the same batches;
+- ``matgl``: matgl's own graphs and model, in batches of several sizes, crystals sorted by size;
+- ``ours``: :func:`cgwgan_core.screening.evaluate`, batches of 16;
 - ``compiled``: the same with ``potential.compile``.
 
 A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,6 +40,7 @@ from cgwgan_core.screening import ScreenOptions, closest_pairs, evaluate, screen
 
 warnings.filterwarnings("ignore")
 BATCH = 16
+MATGL_BATCHES = (4, 8, 16, 32)
 
 
 def by_ase(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
@@ -53,14 +55,14 @@ def by_ase(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
     return np.array(energies)
 
 
-def by_matgl(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
+def by_matgl(crystals: Sequence[Atoms], model: torch.nn.Module, size: int) -> np.ndarray:
     """Energies per atom by matgl's graphs, batched."""
     model.calc_forces = model.calc_stresses = False
     convert = Atoms2Graph(model.model.element_types, model.model.cutoff)
     order = np.argsort([len(atoms) for atoms in crystals], kind="stable")
     energies = np.empty(len(crystals))
-    for start in range(0, len(order), BATCH):
-        index = order[start : start + BATCH]
+    for start in range(0, len(order), size):
+        index = order[start : start + size]
         graphs, lattices, states = zip(*(convert.get_graph(crystals[i]) for i in index), strict=True)
         state = torch.tensor(np.array(states), dtype=torch.float32)
         found = model(Batch.from_data_list(list(graphs)), torch.cat([x.reshape(1, 3, 3) for x in lattices]), state)[0]
@@ -114,7 +116,7 @@ def main() -> None:
     print(f"{len(apart)} candidates with atoms apart, of {len(crystals)}; {mean:.1f} atoms each; {potential.name}")
     ways = {
         "ase": lambda: by_ase(apart, model),
-        "matgl": lambda: by_matgl(apart, model),
+        **{f"matgl, {size}": partial(by_matgl, apart, model, size) for size in MATGL_BATCHES},
         "ours": lambda: evaluate(apart, potential, BATCH)[0],
         "compiled": lambda: evaluate(apart, compiled, BATCH)[0],
     }
