@@ -21,7 +21,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .crystal import SymmetryError, Templates, asymmetric_unit, atoms_of, spacegroup_of, to_atoms
 from .energetics import Hull, formation_energies, reduced_formula, references
@@ -115,13 +115,14 @@ def relax_together(
         else:
             start = _bare(crystals[i])
             yield i, Relaxed(start, f"failed: {error}", np.nan, 0, np.nan, np.nan, 0, 0)
+    threads = ThreadpoolController()
     going.sort(key=lambda pair: len(pair[1].atoms))  # crystals of one size fill a batch best
     while going:
         found = potential.evaluate([moving.atoms for _, moving in going], forces=True, stress=True)
         assert found.forces is not None
         assert found.stresses is not None
         # matrices of the cell are 3 x 3: with several BLAS threads each takes milliseconds, not microseconds
-        with threadpool_limits(1, user_api="blas"):
+        with threads.limit(limits=1, user_api="blas"):
             for row, (i, moving) in enumerate(going):
                 moving.advance(found.energies[row], found.forces[row], found.stresses[row], found.errors[row])
                 if moving.status:
