@@ -238,7 +238,7 @@ def to_atoms(
 def decorate(
     templates: Templates, elements: Sequence[Sequence[str]], volume_scale: Floats, primitive: bool = True
 ) -> Iterator[Atoms]:
-    """Every template of a batch with elements on its sites, in order.
+    """Every template of a batch with elements on its sites, in order; the array ``site`` says which atom is on which.
 
     :param elements: chemical symbols of the sites of each template.
     :param volume_scale: factor on each cell's volume, (N,).
@@ -249,6 +249,7 @@ def decorate(
             symbols = [elements[i][s] for s in group.site]
             vectors = group.vectors[row] * np.cbrt(volume_scale[i])
             out[i] = Atoms(symbols, scaled_positions=np.mod(group.positions[row], 1.0), cell=vectors, pbc=True)
+            out[i].set_array("site", group.site)
     yield from (atoms for atoms in out if atoms is not None)
 
 

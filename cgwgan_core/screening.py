@@ -65,7 +65,7 @@ def screen(
         status = separations.complaints(options.min_separation)
         apart = np.flatnonzero([not reason for reason in status])
         crystals = list(decorate(geometry[index[apart]], [elements[i] for i in apart], scale[apart]))
-        found, errors = evaluate(crystals, potential, options.batch_size)
+        found, errors = evaluate(crystals, potential, options.batch_size, by_site=True)
         for i, error in zip(apart, errors, strict=True):
             status[i] = error or "ok"
         energies, formation = (np.full(len(index), np.nan) for _ in range(2))
@@ -94,13 +94,19 @@ def screen(
         }
 
 
-def evaluate(crystals: Sequence[Atoms], potential: Potential, batch_size: int) -> tuple[Floats, list[str | None]]:
+def evaluate(
+    crystals: Sequence[Atoms], potential: Potential, batch_size: int, by_site: bool = False
+) -> tuple[Floats, list[str | None]]:
     """Energies per atom, (N,) eV/atom, and why there is none, of crystals in any order.
 
     Crystals of one size fill a batch best, so they are evaluated by size.
+
+    :param by_site: whether the atoms are where :func:`.crystal.decorate` has put them, but for the size of the cell:
+        those of one site are then equivalent.
     """
     order = np.argsort([len(atoms) for atoms in crystals], kind="stable")
-    found = potential.evaluate([crystals[i] for i in order], batch_size=batch_size)
+    orbits = [crystals[i].arrays["site"] for i in order] if by_site else None
+    found = potential.evaluate([crystals[i] for i in order], batch_size=batch_size, orbits=orbits)
     energies, errors = np.empty(len(crystals)), [None] * len(crystals)
     energies[order] = found.energy_per_atom
     for i, error in zip(order.tolist(), found.errors, strict=True):
@@ -186,7 +192,9 @@ def adapt_volumes(
         out = np.full(len(points), np.inf)
         apart = [k for k, (i, x) in enumerate(points) if shares[i] * np.exp(x / 3) >= options.min_separation]
         tried = [scaled_by(crystals[i], float(np.exp(x))) for i, x in (points[k] for k in apart)]
-        found, _ = evaluate(tried, potential, options.batch_size)
+        found, _ = evaluate(
+            tried, potential, options.batch_size, by_site=all("site" in atoms.arrays for atoms in tried)
+        )
         out[apart] = np.where(np.isfinite(found), found, np.inf)
         return out
 

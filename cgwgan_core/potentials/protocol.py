@@ -74,6 +74,9 @@ class Potential(ABC):
     """Name and version of the libraries that evaluate it."""
     cutoff: float | None = None
     """Å; atoms within it are neighbours. ``None`` where it is unknown; :meth:`compute` then gets no neighbours."""
+    by_orbit: bool = False
+    """Whether :meth:`compute` takes crystals by their orbits, as a potential can whose atoms have no other features
+    than invariant ones: symmetry-equivalent atoms then have equal energies, and one of each orbit stands for all."""
     batch_atoms: int = 400
     """Most atoms in one evaluation (a larger crystal is evaluated alone): more is slower on a CPU, not faster."""
 
@@ -82,10 +85,19 @@ class Potential(ABC):
         """Those of the elements that the potential has no parameters for."""
 
     @abstractmethod
-    def compute(self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool) -> Batch:
+    def compute(
+        self,
+        crystals: Sequence[Atoms],
+        pairs: Sequence["Neighbours"],
+        forces: bool,
+        stress: bool,
+        orbits: Sequence[NDArray[np.int64]] | None = None,
+    ) -> Batch:
         """Evaluate one batch of sound crystals, all at once.
 
-        :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`.
+        :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`; with ``orbits`` only those of the
+            first atom of each orbit.
+        :param orbits: as in :meth:`evaluate`; given only where :attr:`by_orbit` is true, and for energies alone.
         """
 
     def evaluate(
@@ -94,6 +106,7 @@ class Potential(ABC):
         forces: bool = False,
         stress: bool = False,
         batch_size: int = BATCH_SIZE,
+        orbits: Sequence[NDArray[np.int64]] | None = None,
     ) -> Evaluation:
         """Energies, and where asked for forces and stresses, of periodic crystals.
 
@@ -101,19 +114,27 @@ class Potential(ABC):
 
         :param crystals: periodic crystals, of any sizes.
         :param batch_size: crystals in one evaluation.
+        :param orbits: of each crystal the number of every atom's orbit, from 0 on; atoms of one orbit must be
+            symmetry-equivalent. A hint for energies, which some potentials then find with fewer atoms
+            (:attr:`by_orbit`); without use where forces or stresses are asked for.
         """
+        if forces or stress or not self.by_orbit:
+            orbits = None
         n = len(crystals)
         energies = np.full(n, np.nan)
         all_forces = [np.full((len(atoms), 3), np.nan) for atoms in crystals] if forces else None
         stresses = np.full((n, 3, 3), np.nan) if stress else None
         errors = [self._defect(atoms) for atoms in crystals]
         sound = [i for i in range(n) if errors[i] is None]
-        for index in _batches(sound, crystals, batch_size, self.batch_atoms):
-            pairs = {i: neighbours(crystals[i], self.cutoff) for i in index} if self.cutoff else {}
-            for i, found in pairs.items():
-                errors[i] = self._lonely_or_clashing(crystals[i], found)
+        sizes = [len(atoms) if orbits is None else int(orbits[i].max()) + 1 for i, atoms in enumerate(crystals)]
+        for index in _batches(sound, sizes, batch_size, self.batch_atoms):
+            pairs: dict[int, Neighbours] = {}
+            for i in index if self.cutoff else ():
+                first = None if orbits is None else np.unique(orbits[i], return_index=True)[1]
+                pairs[i] = neighbours(crystals[i], self.cutoff, first)
+                errors[i] = self._lonely_or_clashing(sizes[i], pairs[i])
             good = [i for i in index if errors[i] is None]
-            for part, outcome in self._survive(good, crystals, pairs, forces, stress):
+            for part, outcome in self._survive(good, crystals, pairs, forces, stress, orbits):
                 if isinstance(outcome, str):
                     errors[part[0]] = outcome
                     continue
@@ -126,8 +147,8 @@ class Potential(ABC):
                         all_forces[i] = outcome.forces[row]
                     if stresses is not None and outcome.stresses is not None:
                         stresses[i] = outcome.stresses[row]
-        sizes = np.array([len(atoms) for atoms in crystals], dtype=np.int64)
-        return Evaluation(energies, sizes, errors, all_forces, stresses)
+        n_atoms = np.array([len(atoms) for atoms in crystals], dtype=np.int64)
+        return Evaluation(energies, n_atoms, errors, all_forces, stresses)
 
     def calculator(self) -> Calculator:
         """An ASE calculator of energy, forces and stress that goes through :meth:`evaluate`."""
@@ -147,8 +168,8 @@ class Potential(ABC):
             return f"{self.name} does not know {', '.join(sorted(unknown))}"
         return None
 
-    def _lonely_or_clashing(self, atoms: Atoms, pairs: "Neighbours") -> str | None:
-        if len(np.unique(pairs.centre)) < len(atoms):
+    def _lonely_or_clashing(self, n_centres: int, pairs: "Neighbours") -> str | None:
+        if len(np.unique(pairs.centre)) < n_centres:
             return f"an atom has no neighbour within {self.cutoff:g} Å"
         if pairs.distance.min() < MIN_DISTANCE:
             return f"two atoms are {pairs.distance.min():.2f} Å apart"
@@ -161,13 +182,15 @@ class Potential(ABC):
         pairs: dict[int, "Neighbours"],
         forces: bool,
         stress: bool,
+        orbits: Sequence[NDArray[np.int64]] | None,
     ) -> Iterator[tuple[list[int], Batch | str]]:
         """The batch at once or, should that fail, its crystals one by one."""
         if not index:
             return
         try:
-            batch = [crystals[i] for i in index]
-            yield index, self.compute(batch, [pairs[i] for i in index if i in pairs], forces, stress)
+            batch, some = [crystals[i] for i in index], [pairs[i] for i in index if i in pairs]
+            more = () if orbits is None else ([orbits[i] for i in index],)
+            yield index, self.compute(batch, some, forces, stress, *more)
         except MemoryError:
             raise
         except Exception as error:
@@ -175,7 +198,7 @@ class Potential(ABC):
                 yield index, f"{self.name} failed: {type(error).__name__}: {error}".splitlines()[0]
                 return
             for i in index:
-                yield from self._survive([i], crystals, pairs, forces, stress)
+                yield from self._survive([i], crystals, pairs, forces, stress, orbits)
 
 
 class PotentialCalculator(Calculator):
@@ -228,29 +251,33 @@ class Neighbours:
     """(E,) Å"""
 
 
-def neighbours(atoms: Atoms, cutoff: float) -> Neighbours:
-    """All pairs of a periodic crystal within ``cutoff`` Å, the atom itself left out."""
+def neighbours(atoms: Atoms, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:
+    """All pairs of a periodic crystal within ``cutoff`` Å, the atom itself left out.
+
+    :param centres: atoms whose neighbours are looked for, ascending; ``None``: all.
+    """
     positions = np.ascontiguousarray(atoms.positions, dtype=float)
     found = find_points_in_spheres(
         positions,
-        positions,
+        positions if centres is None else positions[centres],
         r=float(cutoff),
         pbc=np.ones(3, dtype=np.int64),
         lattice=np.ascontiguousarray(atoms.cell.array, dtype=float),
         tol=1e-8,
     )
-    keep = (found[0] != found[1]) | (found[3] > 1e-8)
-    return Neighbours(*(column[keep] for column in found))
+    centre = found[0] if centres is None else centres[found[0]]
+    keep = (centre != found[1]) | (found[3] > 1e-8)
+    return Neighbours(centre[keep], *(column[keep] for column in found[1:]))
 
 
-def _batches(index: Sequence[int], crystals: Sequence[Atoms], size: int, most_atoms: int) -> Iterator[list[int]]:
+def _batches(index: Sequence[int], sizes: Sequence[int], size: int, most_atoms: int) -> Iterator[list[int]]:
     batch: list[int] = []
     atoms = 0
     for i in index:
-        if batch and (len(batch) == size or atoms + len(crystals[i]) > most_atoms):
+        if batch and (len(batch) == size or atoms + sizes[i] > most_atoms):
             yield batch
             batch, atoms = [], 0
         batch.append(i)
-        atoms += len(crystals[i])
+        atoms += sizes[i]
     if batch:
         yield batch

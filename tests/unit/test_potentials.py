@@ -11,11 +11,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
 
+from cgwgan_core import spacegroups as sg
+from cgwgan_core.crystal import min_distances, to_atoms
 from cgwgan_core.errors import InputError
-from cgwgan_core.potentials import VARIABLE, Potential, PotentialOptions, choose, load
+from cgwgan_core.potentials import VARIABLE, Potential, PotentialOptions, choose, load, neighbours
 from cgwgan_core.potentials.checks import KNOWN_CRYSTALS, check, load_checked, report
 from cgwgan_core.potentials.m3gnet import FILES
 from scripts.verify_potential import main as verify
+from tests.support.random_templates import random_template
 
 EMT = PotentialOptions(name="ase.calculators.emt:EMT", energy_scale="mp_uncorrected")
 M3GNET = "M3GNet-MP-2021.2.8-PES"
@@ -122,6 +125,41 @@ def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
     found = m3gnet.evaluate([bulk("MgO", "rocksalt", a=4.25), perovskite])
     assert found.energy_per_atom == pytest.approx([-5.9560, -8.0239], abs=1e-4)
     assert (m3gnet.name, m3gnet.energy_scale) == (M3GNET, "mp_uncorrected")
+
+
+@pytest.mark.parametrize("name", [M3GNET, "M3GNet-MatPES-PBE-v2025.1-PES"])
+def test_one_atom_of_each_orbit_stands_for_all(shared_models: Path, name: str) -> None:
+    """Random templates of all kinds of groups; the second potential's three-body terms are alive."""
+    m3gnet = load(PotentialOptions(name="m3gnet", path=str(shared_models / name)))
+    assert m3gnet.by_orbit
+    rng = np.random.default_rng(0)
+    crystals = []
+    for number in rng.choice(np.arange(2, 231), 100, replace=False).tolist():
+        offered = np.flatnonzero(sg.MULTIPLICITY[number])
+        letters = sorted(rng.choice(offered, 3).tolist())
+        template = random_template(rng, number, letters)
+        if len(template) and min_distances(template)[0] > 1.2 and template.n_atoms[0] < 100:
+            crystals.append(to_atoms(template, 0, ["Ba", "Ru", "O"]))
+    assert len(crystals) > 20
+    orbits = [atoms.arrays["site"] for atoms in crystals]
+    plain, reduced = m3gnet.evaluate(crystals), m3gnet.evaluate(crystals, orbits=orbits)
+    assert reduced.errors == plain.errors
+    assert reduced.energy_per_atom == pytest.approx(plain.energy_per_atom, abs=2e-5, nan_ok=True)
+    assert np.isfinite(plain.energies).sum() > 10
+    # where forces are asked for, all atoms count
+    assert m3gnet.evaluate(crystals[:2], forces=True, orbits=orbits[:2]).energies == pytest.approx(
+        plain.energies[:2], abs=1e-3
+    )
+
+
+def test_neighbours_of_some_atoms_are_those_among_all() -> None:
+    atoms = rattled(3)
+    every, some = (
+        {(i, j, *image, round(d, 6)) for i, j, image, d in zip(n.centre, n.neighbour, n.image, n.distance, strict=True)}
+        for n in (neighbours(atoms, 5.0), neighbours(atoms, 5.0, np.array([1, 4])))
+    )
+    assert some == {pair for pair in every if pair[0] in (1, 4)}
+    assert len(some) > 50
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
