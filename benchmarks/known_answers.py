@@ -25,10 +25,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from ase.data import chemical_symbols
 
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, atoms_of, to_atoms
-from cgwgan_core.energetics import Hull, formation_energies, reduced_formula
+from cgwgan_core.energetics import Hull, formation_energies, reduced_formula, references
 from cgwgan_core.potentials import PotentialOptions
 from cgwgan_core.potentials.checks import load_checked
 from cgwgan_core.ranking import Library, row_structure, structure_of
@@ -51,14 +52,16 @@ def chemistry(symbols: set[str]) -> str:
     return next(name for name, members in CLASSES.items() if members & symbols or not members)
 
 
-def systems(structures: pa.Table, crystals: int, seed: int) -> list[dict]:
-    """Crystals of whole chemical systems of two or three elements, at least so many; those without energy left out."""
+def systems(structures: pa.Table, crystals: int, seed: int, elements: set[str]) -> list[dict]:
+    """Crystals of whole chemical systems of two or three of some elements, at least so many in all; those without an
+    energy in the database left out."""
+    allowed = {chemical_symbols.index(symbol) for symbol in elements}
     rows = structures.filter(pc.is_finite(structures["formation_energy_per_atom"]))
     sets = [frozenset(numbers) for numbers in rows["numbers"].to_pylist()]
     of_system: dict[frozenset[int], list[int]] = defaultdict(list)
     for i, members in enumerate(sets):
         of_system[members].append(i)
-    names = sorted((s for s in of_system if len(s) in (2, 3)), key=sorted)
+    names = sorted((s for s in of_system if len(s) in (2, 3) and s <= allowed), key=sorted)
     chosen: set[int] = set()
     for i in np.random.default_rng(seed).permutation(len(names)):
         if len(chosen) >= crystals:
@@ -78,7 +81,8 @@ def _parts(system: frozenset[int], of_system: dict[frozenset[int], list[int]]) -
 def energies(results: Path, options: PotentialOptions, crystals: int, seed: int) -> None:
     """Print a table of errors by chemistry."""
     potential = load_checked(options, results / "potential.json")
-    rows = systems(tables.read(results / "data" / "structures.parquet", tables.STRUCTURES), crystals, seed)
+    usable = set(references(potential.energy_scale)) - potential.unknown(set(references(potential.energy_scale)))
+    rows = systems(tables.read(results / "data" / "structures.parquet", tables.STRUCTURES), crystals, seed, usable)
     atoms = [atoms_of(row) for row in rows]
     found, errors = evaluate(atoms, potential, 16)
     good = [i for i, error in enumerate(errors) if error is None]

@@ -1,11 +1,11 @@
-"""Energies of one set of candidates by four ways, side by side in one run: how fast each is, and how equal.
+"""Energies of one set of candidates by five ways, side by side in one run: how fast each is, and how equal.
 
     python benchmarks/screening.py results --potential M3GNet-MP-2021.2.8-PES --candidates 500
 
 - ``ase``: matgl's ``PESCalculator``, one crystal after the other, energies alone;
 - ``matgl``: matgl's own graphs and model, in batches of several sizes, crystals sorted by size;
 - ``ours``: :func:`cgwgan_core.screening.evaluate`, batches of 16;
-- ``compiled``: the same with ``potential.compile``.
+- ``by site``: the same from one atom of each site, as screening does it, and ``compiled``: with ``potential.compile``.
 
 A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
 better ones adapted. Times are those of the processor, in one process of one thread, so they are per core; the best of
@@ -118,7 +118,8 @@ def main() -> None:
         "ase": lambda: by_ase(apart, model),
         **{f"matgl, {size}": partial(by_matgl, apart, model, size) for size in MATGL_BATCHES},
         "ours": lambda: evaluate(apart, potential, BATCH)[0],
-        "compiled": lambda: evaluate(apart, compiled, BATCH)[0],
+        "by site": lambda: evaluate(apart, potential, BATCH, by_site=True)[0],
+        "compiled": lambda: evaluate(apart, compiled, BATCH, by_site=True)[0],
     }
     reference, slowest = np.zeros(0), 0.0
     print(f"{'way':10}{'ms each':>9}{'per s':>8}{'speed':>8}{'largest difference, eV/atom':>30}")
