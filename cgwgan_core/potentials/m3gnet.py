@@ -64,19 +64,10 @@ class M3GNet(Potential):
         """Those of the elements that the potential has no parameters for."""
         return symbols - set(self._species)
 
-    def compute(
-        self,
-        crystals: Sequence[Atoms],
-        pairs: Sequence[Neighbours],
-        forces: bool,
-        stress: bool,
-        orbits: Sequence[NDArray[np.int64]] | None = None,
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""
         from torch_geometric.data import Batch as GraphBatch
 
-        if orbits is not None:
-            return self._by_orbit(crystals, pairs, orbits)
         sizes = np.array([len(atoms) for atoms in crystals])
         starts = np.concatenate([[0], np.cumsum(sizes)])
         edges = [np.stack([p.centre, p.neighbour]) + s for p, s in zip(pairs, starts[:-1], strict=True)]
@@ -102,7 +93,7 @@ class M3GNet(Potential):
             virial.detach().numpy().astype(float).reshape(-1, 3, 3) * GPa if stress else None,
         )
 
-    def _by_orbit(
+    def compute_by_orbit(
         self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], orbits: Sequence[NDArray[np.int64]]
     ) -> Batch:
         """Energies from a graph whose nodes are orbits.

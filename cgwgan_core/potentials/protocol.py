@@ -75,8 +75,8 @@ class Potential(ABC):
     cutoff: float | None = None
     """Å; atoms within it are neighbours. ``None`` where it is unknown; :meth:`compute` then gets no neighbours."""
     by_orbit: bool = False
-    """Whether :meth:`compute` takes crystals by their orbits, as a potential can whose atoms have no other features
-    than invariant ones: symmetry-equivalent atoms then have equal energies, and one of each orbit stands for all."""
+    """Whether there is :meth:`compute_by_orbit`, as there can be where atoms have no other features than invariant
+    ones: symmetry-equivalent atoms then have equal energies, and one of each orbit stands for all."""
     batch_atoms: int = 400
     """Most atoms in one evaluation (a larger crystal is evaluated alone): more is slower on a CPU, not faster."""
 
@@ -85,20 +85,21 @@ class Potential(ABC):
         """Those of the elements that the potential has no parameters for."""
 
     @abstractmethod
-    def compute(
-        self,
-        crystals: Sequence[Atoms],
-        pairs: Sequence["Neighbours"],
-        forces: bool,
-        stress: bool,
-        orbits: Sequence[NDArray[np.int64]] | None = None,
-    ) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch of sound crystals, all at once.
 
-        :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`; with ``orbits`` only those of the
-            first atom of each orbit.
-        :param orbits: as in :meth:`evaluate`; given only where :attr:`by_orbit` is true, and for energies alone.
+        :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`.
         """
+
+    def compute_by_orbit(
+        self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], orbits: Sequence[NDArray[np.int64]]
+    ) -> Batch:
+        """Energies of one batch of sound crystals, from one atom of each orbit; only where :attr:`by_orbit` is true.
+
+        :param pairs: neighbours of the first atom of each orbit of each crystal, within :attr:`cutoff`.
+        :param orbits: as in :meth:`evaluate`.
+        """
+        raise NotImplementedError
 
     def evaluate(
         self,
@@ -189,8 +190,10 @@ class Potential(ABC):
             return
         try:
             batch, some = [crystals[i] for i in index], [pairs[i] for i in index if i in pairs]
-            more = () if orbits is None else ([orbits[i] for i in index],)
-            yield index, self.compute(batch, some, forces, stress, *more)
+            if orbits is None:
+                yield index, self.compute(batch, some, forces, stress)
+            else:
+                yield index, self.compute_by_orbit(batch, some, [orbits[i] for i in index])
         except MemoryError:
             raise
         except Exception as error:
