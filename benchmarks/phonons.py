@@ -65,7 +65,9 @@ def ase_calculator(name: str) -> Calculator:
     import matgl
     from matgl.ext.ase import PESCalculator
 
-    return PESCalculator(matgl.load_model(name), stress_unit="eV/A3")
+    calculator = PESCalculator(matgl.load_model(name), stress_unit="eV/A3")
+    calculator.compute_stress = False
+    return calculator
 
 
 def known(potentials: list[str], options: PhononOptions) -> None:

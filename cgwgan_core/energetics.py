@@ -12,7 +12,7 @@ import gzip
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -223,6 +223,7 @@ class Hull:
         energies = np.asarray(formation_energies, dtype=float)
         return energies - np.array([self.energy_per_atom(f) for f in formulas], dtype=float)
 
+    @lru_cache(maxsize=65536)  # noqa: B019 (a hull lives as long as its process)
     def decomposition(self, formula: str) -> str:
         """The phases a composition falls apart into, with their shares of the atoms: ``0.40 BaO + 0.60 RuO2``."""
         parts = self._diagram.get_decomposition(Composition(formula))

@@ -22,6 +22,7 @@ from pymatgen.core import Structure
 
 from . import tables
 from .crystal import Templates, to_atoms
+from .energetics import Hull
 from .errors import InputError
 
 Floats = NDArray[np.float64]
@@ -272,7 +273,7 @@ def unique(
     :param phonons: how many of the novel, distinct crystals get phonons.
     :param types: candidate_id -> a database structure of the same structure type and how near it is, as
         :func:`cgwgan_core.prototypes.structure_types` finds them; ``None``: novelty has no label.
-    :param known_phases: a table of ``tables.KNOWN_PHASES``, to compare energies with.
+    :param known_phases: a table of ``tables.KNOWN_PHASES``, to compare energies with and to fall apart into.
     :param opinions: candidate_id -> columns, as :func:`cgwgan_core.second_opinion.second_opinions` finds them.
     :yields: rows of ``tables.UNIQUE``; refused ones come last, in the order of their rank.
     """
@@ -280,6 +281,7 @@ def unique(
     good = sorted((r for r in rows if r["status"] == "ok"), key=lambda r: (r["energy_above_hull"], r["rank"]))
     phases = known_phases.to_pylist() if known_phases is not None else []
     energies = {r["material_id"]: r["formation_energy_per_atom"] for r in phases if r["status"] == "ok"}
+    hull = Hull.from_known_phases(known_phases) if known_phases is not None else None
     distinct = Library()
     chosen = 0
     for row in good:
@@ -302,6 +304,7 @@ def unique(
             "prototype": prototype,
             "prototype_rms": prototype_rms,
             "duplicate_of": twin,
+            "decomposition": None if hull is None else hull.decomposition(row["formula"]),
             **(opinions or {}).get(row["candidate_id"], {}),
             "phonon_rank": chosen if selected else None,
         }

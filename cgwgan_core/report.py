@@ -300,7 +300,7 @@ def bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
 def survivors_table(survivors: Sequence[Row]) -> Table:
     """One row for each survivor, lowest energy above the hull first."""
     heads = (
-        "formula", "space group", "energy above hull (eV/atom)", "by the second potential",
+        "formula", "space group", "energy above hull (eV/atom)", "by the second potential", "hull there",
         "formation energy (eV/atom)", "lowest frequency (THz)", "verdict", "atoms in primitive cell",
         "volume (Å³/atom)", "bulk modulus (GPa)", "shear modulus (GPa)", "elastically stable",
         "nearest known phase (likeness)", "nearest survivor (likeness)", "template", "candidate",
@@ -311,6 +311,7 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
             _number(row["second_energy_above_hull"], 3),
+            _text(row["decomposition"] or NONE),
             _number(row["formation_energy_per_atom"], 3),
             _number(row["min_frequency"], 2),
             _verdict(row["verdict"]),

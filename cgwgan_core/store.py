@@ -30,8 +30,8 @@ from .tables import PHONONS, STABLE, read, replacing
 
 KEYS = (
     "candidate_id", "spacegroup", "spacegroup_symbol", "energy_per_atom", "formation_energy_per_atom",
-    "energy_above_hull", "second_potential", "second_energy_above_hull", "disagreement", "min_frequency", "verdict",
-    "paper_stable", "parent_id", "energy_gain",
+    "energy_above_hull", "decomposition", "second_potential", "second_energy_above_hull", "disagreement",
+    "min_frequency", "verdict", "paper_stable", "parent_id", "energy_gain",
     "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "mechanically_stable", "elastic_min_eigenvalue",
     "bulk_modulus", "shear_modulus", "nearest_known", "nearest_known_similarity", "nearest_survivor",
     "nearest_survivor_similarity", "potential", "template_id", "rank",
@@ -71,7 +71,7 @@ def survivors(unique: pa.Table, phonons: pa.Table, known: Library) -> tuple[list
         passing.append(
             {
                 **dict.fromkeys(STABLE.names),
-                **{name: before[name] for name in ("formula", "template_id", "rank")},
+                **{name: before[name] for name in ("formula", "template_id", "rank", "decomposition")},
                 **{name: found[name] for name in JUDGED if name in STABLE.names},
                 "spacegroup_symbol": symbol(found["spacegroup"]),
                 "n_atoms": len(found["numbers"]),

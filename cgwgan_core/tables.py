@@ -188,6 +188,7 @@ _SECOND = [
     _field("second_energy_above_hull", F64, "by that potential, over its own hull, same geometries", "eV/atom"),
     _field("disagreement", F64, "the second potential's distance to the hull less the first's", "eV/atom"),
 ]
+_FALLS_APART = _field("decomposition", STR, "known phases on the hull at its composition, with shares of the atoms")
 UNIQUE = _extend(
     RELAXED,
     _field("known_match", STR, "material_id of the known phase it matches after relaxation; null: novel"),
@@ -198,6 +199,7 @@ UNIQUE = _extend(
     _field("prototype_rms", F64, "distance of corresponding atoms from it, over the free length per atom"),
     _field("duplicate_of", STR, "better candidate that it repeats after relaxation; null: distinct"),
     *_SECOND,
+    _FALLS_APART,
     _field("phonon_rank", I32, "order of the phonon calculations, 1 is first; null: not calculated"),
 )
 _FINALIST = [
@@ -255,6 +257,7 @@ STABLE = pa.schema(
         _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases", "eV/atom"),
         *_SECOND,
+        _FALLS_APART,
         _field("min_frequency", F64, "lowest phonon frequency", "THz"),
         _field("verdict", STR, "stable or borderline, by the thresholds of the run"),
         _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),

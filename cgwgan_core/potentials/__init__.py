@@ -52,7 +52,7 @@ class PotentialOptions:
     energy_scale: str | None = None
     """mp_uncorrected, mp_corrected or matpes; ``None`` where the potential tells it."""
     compile: bool = False
-    """Whether M3GNet's energies are computed by compiled code. Needs a C++ compiler."""
+    """Whether M3GNet's layers are compiled. Needs a C++ compiler."""
 
     def __post_init__(self) -> None:
         if self.name not in ("auto", "m3gnet", "chgnet") and ":" not in self.name:

@@ -3,8 +3,7 @@
 Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
 first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and three-body
 terms whose weights are all zero are left out. A third makes the energies of symmetric crystals several times faster:
-one atom of each orbit is evaluated. Where a C++ compiler is at hand, energies can go through code that torch compiles
-of the layers.
+one atom of each orbit is evaluated. Where a C++ compiler is at hand, torch can compile the layers.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .protocol import ENERGY_SCALES, Batch, EnergyScale, Neighbours, Potential
+from .protocol import ENERGY_SCALES, Batch, EnergyScale, Floats, Neighbours, Potential
 
 FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
@@ -35,7 +34,7 @@ class M3GNet(Potential):
 
     :param source: folder, or name on the Hugging Face hub where there is no such folder.
     :param energy_scale: where ``None``, told by the name: MatPES, or MP-2021.
-    :param compiled: whether energies are computed by compiled layers.
+    :param compiled: whether layers are compiled.
     :raises InputError: if a file is missing, cannot be loaded, or the energy scale is unknown; if compiled code is
         asked for and there is no compiler, or the potential is no M3GNet.
     """
@@ -88,9 +87,9 @@ class M3GNet(Potential):
             graph, _float(np.stack([a.cell.array for a in crystals])), torch.zeros(len(crystals), 2)
         )
         return Batch(
-            energies.detach().numpy().astype(float).reshape(-1),
-            np.split(gradient.detach().numpy().astype(float), starts[1:-1]) if forces else None,
-            virial.detach().numpy().astype(float).reshape(-1, 3, 3) * GPa if stress else None,
+            _numpy(energies).reshape(-1),
+            np.split(_numpy(gradient), starts[1:-1]) if forces else None,
+            _numpy(virial).reshape(-1, 3, 3) * GPa if stress else None,
         )
 
     def compute_by_orbit(
@@ -112,14 +111,14 @@ class M3GNet(Potential):
             places = atoms.get_scaled_positions(wrap=False)
             offsets.append(places[found.neighbour] + found.image - places[found.centre])
         symbols = [[atoms.symbols[i] for i in f] for atoms, f in zip(crystals, first, strict=True)]
-        species = torch.tensor([self._species[symbol] for several in symbols for symbol in several])
-        batch = torch.as_tensor(np.repeat(np.arange(len(crystals)), sizes))
+        species = np.array([self._species[symbol] for several in symbols for symbol in several])
+        owner = np.repeat(np.arange(len(crystals)), sizes)
         graph = GraphBatch(
             edge_index=torch.as_tensor(np.concatenate(edges, axis=1)),
             pbc_offset=_float(np.concatenate(offsets)),
-            node_type=species,
+            node_type=torch.as_tensor(species),
             frac_coords=torch.zeros(int(starts[-1]), 3),  # the offsets lead from atom to atom
-            batch=batch,
+            batch=torch.as_tensor(owner),
             ptr=torch.as_tensor(starts),
             num_nodes=int(starts[-1]),
         )
@@ -127,12 +126,12 @@ class M3GNet(Potential):
         potential = self._potential
         potential.calc_forces = potential.calc_stresses = False
         potential(graph, _float(np.stack([a.cell.array for a in crystals])), torch.zeros(len(crystals), 2))
-        each = potential.data_std * potential.model.feature_dict["readout"].view(-1)
+        each = _numpy(potential.data_std * potential.model.feature_dict["readout"].view(-1))
         if potential.element_refs is not None:
-            each = each + potential.element_refs.property_offset[species]
-        weights = torch.as_tensor(np.concatenate([np.bincount(orbit) for orbit in orbits]))
-        total = torch.zeros(len(crystals), dtype=torch.float64).index_add(0, batch, each.double() * weights)
-        return Batch((total + potential.data_mean.double()).numpy(), None, None)
+            each += _numpy(potential.element_refs.property_offset)[species]
+        weights = np.concatenate([np.bincount(orbit) for orbit in orbits])
+        total = np.bincount(owner, weights=each * weights, minlength=len(crystals))
+        return Batch(total + float(potential.data_mean), None, None)
 
 
 def locate(source: str) -> Path:
@@ -178,6 +177,8 @@ def _load(folder: Path) -> nn.Module:
         raise InputError(f"{folder}: a {type(potential).__name__}, which predicts no forces; name a potential (PES)")
     potential.eval()
     potential.requires_grad_(False)
+    if torch.cuda.is_available():
+        potential.to("cuda")  # what it is given goes there by itself
     if type(potential.model).__name__ == "M3GNet":
         _speed_up(potential.model)
     return potential
@@ -243,17 +244,6 @@ class _FusedGate(nn.Module):
         return self.layers(value) * self.gates(gate)
 
 
-class _Compiled(nn.Module):
-    """A convolution in compiled code where nothing is differentiated; gradients keep to the plain one."""
-
-    def __init__(self, convolution: nn.Module) -> None:
-        super().__init__()
-        self.plain, self.fast = convolution, torch.compile(convolution, dynamic=True)
-
-    def forward(self, edge_index: Tensor, edge: Tensor, *others: Any) -> Any:
-        return (self.plain if edge.requires_grad else self.fast)(edge_index, edge, *others)
-
-
 def _compile(model: Any) -> None:
     if type(model).__name__ != "M3GNet":
         raise InputError(f"potential.compile: is for M3GNet, not for {type(model).__name__}; set it to false")
@@ -268,7 +258,7 @@ def _compile(model: Any) -> None:
             f"potential.compile: torch finds no C++ compiler that works ({cause}); set it to false"
         ) from None
     for block in model.graph_layers:
-        block.conv = _Compiled(block.conv)
+        block.conv = torch.compile(block.conv, dynamic=True)
 
 
 def _energy_scale(name: str, given: str | None) -> EnergyScale:
@@ -289,6 +279,10 @@ def _digest(folder: Path) -> str:
     for name in FILES[1:]:
         total.update((folder / name).read_bytes())
     return total.hexdigest()[:16]
+
+
+def _numpy(tensor: Tensor) -> Floats:
+    return tensor.detach().cpu().numpy().astype(float)
 
 
 def _float(array: Any) -> Tensor:

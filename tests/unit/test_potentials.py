@@ -163,7 +163,7 @@ def test_neighbours_of_some_atoms_are_those_among_all() -> None:
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-def test_compiled_energies_are_the_plain_ones(shared_models: Path) -> None:
+def test_compiled_layers_give_the_plain_results(shared_models: Path) -> None:
     path = str(shared_models / M3GNET)
     plain, compiled = (load(PotentialOptions(name="m3gnet", path=path, compile=c)) for c in (False, True))
     crystals = [rattled(seed) for seed in range(6)] + [bulk("Fe"), bulk("NaCl", "rocksalt", a=5.6)]
@@ -173,7 +173,7 @@ def test_compiled_energies_are_the_plain_ones(shared_models: Path) -> None:
         assert found.errors == expected.errors == [None] * len(crystals)
         assert found.energies == pytest.approx(expected.energies, abs=1e-4)
     forces, expected = (p.evaluate(crystals, forces=True, stress=True) for p in (compiled, plain))
-    assert np.concatenate(forces.forces) == pytest.approx(np.concatenate(expected.forces), abs=1e-6)
+    assert np.concatenate(forces.forces) == pytest.approx(np.concatenate(expected.forces), abs=1e-4)
     with pytest.raises(InputError, match="is for m3gnet, not for chgnet"):
         load(PotentialOptions(name="chgnet", compile=True))
 

@@ -199,7 +199,7 @@ def test_relaxed_crystals_are_compared_again() -> None:
     ]
     known = Library()
     known.add("mp-1", perovskite())
-    phases = [{"material_id": "mp-1", "formation_energy_per_atom": -2.0, "status": "ok"}]
+    phases = [{"material_id": "mp-1", "formula": "BaRuO3", "formation_energy_per_atom": -2.0, "status": "ok"}]
     found = list(
         unique(
             tables.to_table(rows, tables.RELAXED),
@@ -228,6 +228,7 @@ def test_relaxed_crystals_are_compared_again() -> None:
     assert by_name["known"]["known_rms"] == pytest.approx(0, abs=1e-6)
     assert by_name["known"]["energy_above_known"] == pytest.approx(-0.1)
     assert by_name["first"]["known_rms"] is None
+    assert by_name["known"]["decomposition"] == "1.00 BaRuO3"
 
 
 def test_the_nearest_of_several_is_named() -> None:

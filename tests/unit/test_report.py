@@ -109,10 +109,10 @@ def test_survivors_are_those_of_the_table(rendered):
         assert cells[0] == row["formula"]
         assert cells[1].endswith(f"({row['spacegroup']})")
         assert cells[2] == f"{row['energy_above_hull']:.3f}"
-        assert cells[3] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
-        assert cells[4] == f"{row['min_frequency']:.2f}".replace("-", "−")
-        assert cells[5] == row["verdict"]
-        assert cells[7] == f"{row['volume_per_atom']:.2f}"
+        assert cells[5] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
+        assert cells[6] == f"{row['min_frequency']:.2f}".replace("-", "−")
+        assert cells[7] == row["verdict"]
+        assert cells[9] == f"{row['volume_per_atom']:.2f}"
         assert cells[8:11] == ["150", "70", "yes"]
         assert cells[11:13] == ["mp-7 (0.91)", "–"]
         assert cells[14] == row["candidate_id"]
@@ -138,7 +138,7 @@ def test_a_crystal_has_one_energy_in_the_whole_page(rendered):
     tables_shown = Page(rendered(stable=3, chosen=5)[0]).tables
     verdicts = {cells[6]: cells[2] for cells in tables_shown["Phonon verdicts"][1:]}
     for cells in tables_shown["Survivors"][1:]:
-        assert verdicts[cells[14]] == cells[2]
+        assert verdicts[cells[16]] == cells[2]
 
 
 def test_refusals_are_those_of_the_funnel(rendered):
@@ -264,7 +264,7 @@ def test_children_follow_their_parents(run_files, config):
     place = names.index(parent)
     assert [name.startswith(parent) for name in names[place : place + 4]] == [True] * 4
     assert f"10.0 meV/atom below {parent}" in page.tables["Phonon verdicts"][place + 2][5]
-    assert any(cells[14].startswith(f"{parent}-child") for cells in page.tables["Survivors"][1:])
+    assert any(cells[16].startswith(f"{parent}-child") for cells in page.tables["Survivors"][1:])
 
 
 def test_text_from_files_is_escaped(run_files, config):
