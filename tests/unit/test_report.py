@@ -113,9 +113,9 @@ def test_survivors_are_those_of_the_table(rendered):
         assert cells[6] == f"{row['min_frequency']:.2f}".replace("-", "−")
         assert cells[7] == row["verdict"]
         assert cells[9] == f"{row['volume_per_atom']:.2f}"
-        assert cells[8:11] == ["150", "70", "yes"]
-        assert cells[11:13] == ["mp-7 (0.91)", "–"]
-        assert cells[14] == row["candidate_id"]
+        assert cells[10:13] == ["150", "70", "yes"]
+        assert cells[13:15] == ["mp-7 (0.91)", "–"]
+        assert cells[16] == row["candidate_id"]
     assert {row["verdict"] for row in rows} == {"stable", "borderline"}
     assert "1 of them only borderline" in html
 
