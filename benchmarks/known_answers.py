@@ -129,14 +129,14 @@ def rediscovered(results: Path) -> None:
     asu = tables.read(results / "data" / "asu.parquet", tables.ASU).to_pylist()
     wanted = {row["material_id"]: row for row in asu if set(row["elements"]) == elements and row["n_sites"] in sizes}
     structures = tables.read(results / "data" / "structures.parquet", tables.STRUCTURES)
-    mine = structures.filter(pc.is_in(structures["material_id"], pa.array(list(wanted))))
+    mine = structures.filter(pc.is_in(structures["material_id"], pa.array(list(wanted), pa.string())))
     phases = {row["material_id"]: row_structure(row) for row in mine.to_pylist()}
     known = {
         row["material_id"]: row["energy_above_hull"]
         for row in tables.read(results / "known_phases.parquet", tables.KNOWN_PHASES).to_pylist()
     }
     parts = [np.zeros(0)]
-    formulas = pa.array(sorted({s.composition.reduced_formula for s in phases.values()}))
+    formulas = pa.array(sorted({s.composition.reduced_formula for s in phases.values()}), pa.string())
     some = []
     for path, filled in zip(screened, candidates, strict=True):
         table = tables.read(path, tables.SCREENED)

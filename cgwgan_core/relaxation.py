@@ -42,6 +42,8 @@ RATTLE = 0.05
 """Å; standard deviation of the displacements before the free relaxation."""
 LOWER = 0.002
 """eV/atom; what the free relaxation must gain to count. Converged energies are good to about half of it."""
+AT_CUTOFF = 0.005
+"""Å; how near to the potential's cutoff two atoms are as far apart as it."""
 VOLUME_RANGE = (0.5, 2.0)
 """Volume after over volume before; beyond it the crystal has collapsed or fallen apart."""
 
@@ -111,7 +113,7 @@ def relax_together(
     # spglib and moyo may crash, not raise, on what is no crystal: the potential refuses that first
     for i, error in enumerate(potential.evaluate(crystals).errors):
         if error is None:
-            going.append((i, _Moving(crystals[i], options, keep_symmetry)))
+            going.append((i, _Moving(crystals[i], options, keep_symmetry, potential.cutoff)))
         else:
             start = _bare(crystals[i])
             yield i, Relaxed(start, f"failed: {error}", np.nan, 0, np.nan, np.nan, 0, 0)
@@ -151,8 +153,8 @@ class _CellFilter(FrechetCellFilter):
 class _Moving:
     """A crystal on its way to its minimum. Its status is empty until it ends."""
 
-    def __init__(self, atoms: Atoms, options: RelaxOptions, keep_symmetry: bool) -> None:
-        self.start, self.options = _bare(atoms), options
+    def __init__(self, atoms: Atoms, options: RelaxOptions, keep_symmetry: bool, cutoff: float | None = None) -> None:
+        self.start, self.options, self.cutoff = _bare(atoms), options, cutoff
         self.atoms = self.start.copy()
         self.status, self.steps, self.energy, self.fmax = "", 0, np.nan, np.nan
         self.spacegroup_before = spacegroup_of(self.start, SYMPREC_BEFORE)
@@ -188,6 +190,8 @@ class _Moving:
                 self.status = "ok"
             elif self.steps == self.options.max_steps:
                 self.status = f"not converged after {self.steps} steps: gradient of atoms and cell {gradient:.2g} eV/Å"
+                if self.cutoff is not None and at_cutoff(self.atoms, self.cutoff):
+                    self.status += f"; atoms are {self.cutoff:g} Å apart, where the potential ends and may have a kink"
             else:
                 self.optimiser.step()
                 self.steps += 1
@@ -244,6 +248,16 @@ def settled(free: Relaxed, potential: Potential, options: RelaxOptions) -> Relax
     exact = to_atoms(unit.template, 0, [chemical_symbols[z] for z in unit.numbers])
     again = relax(exact, potential, options)
     return again if again.ok and again.energy_per_atom < free.energy_per_atom + LOWER else free
+
+
+def at_cutoff(atoms: Atoms, cutoff: float) -> bool:
+    """Whether two atoms are as far apart as a potential reaches.
+
+    M3GNet-MP-2021.2.8 has a kink there: a crystal may slide into it and have no minimum, as in a groove whose walls
+    are planes.
+    """
+    distances = neighbours(atoms, cutoff + 0.1).distance
+    return bool(len(distances) and np.abs(distances - cutoff).min() < AT_CUTOFF)
 
 
 def _trouble(moving: Atoms, start: Atoms) -> str | None:

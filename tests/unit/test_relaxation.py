@@ -23,6 +23,7 @@ from cgwgan_core.potentials import Potential, PotentialOptions, load
 from cgwgan_core.relaxation import (
     KnownPhasesOptions,
     RelaxOptions,
+    at_cutoff,
     rattled,
     relax,
     relax_candidates,
@@ -140,6 +141,17 @@ def test_the_optimiser_is_that_of_ase(emt: Potential) -> None:
     assert relaxed.n_steps == optimiser.nsteps
     assert relaxed.atoms.cell.array == pytest.approx(moving.cell.array, abs=1e-9)
     assert relaxed.energy_per_atom == pytest.approx(moving.get_potential_energy() / len(moving), abs=1e-9)
+
+
+def test_atoms_at_the_cutoff_are_told(emt: Potential, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms = bulk("Cu", a=3.8)
+    assert at_cutoff(atoms, 3.8 + 0.004)
+    assert not at_cutoff(atoms, 3.8 + 0.006)
+    assert not at_cutoff(atoms, 1.0)
+    monkeypatch.setattr(emt, "cutoff", 3.6)
+    monkeypatch.setattr("cgwgan_core.relaxation.AT_CUTOFF", 0.2)
+    stuck = relax(bulk("Cu", a=3.6), emt, RelaxOptions(fmax=1e-9, max_steps=1))
+    assert stuck.status.endswith("where the potential ends and may have a kink")
 
 
 def test_unconverged_crystals_are_refused(emt: Potential) -> None:
