@@ -311,7 +311,7 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
             _number(row["second_energy_above_hull"], 3),
-            _text(row["decomposition"] or NONE),
+            _text((row["decomposition"] or NONE).replace(" ", "\u00a0")),
             _number(row["formation_energy_per_atom"], 3),
             _number(row["min_frequency"], 2),
             _verdict(row["verdict"]),

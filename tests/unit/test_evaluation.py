@@ -129,10 +129,11 @@ def test_the_benchmark_measures_all_its_parts(benchmark, model):
         "split": np.where(real.spacegroup == 221, "train", "held-out"),
     }
     table = tables.to_table(columns, tables.TRAINING)
-    found = benchmark.run(model, table, 20, 2, 1.0, 3, 1500, set())
+    found = benchmark.run(model, table, 20, 2, 1.0, 3, 1500, 4, set())
     assert list(found["figures"]) == ["generator", "held-out", "training", "jittered", "independent"]
     assert list(found["with_pyxtal"])[-1] == "pyxtal"
     assert [row["draws"][0] for row in found["growth"]["generator"]] == [1000, 1500]
+    assert [row["draws"][0] for row in found["growth"]["pyxtal"]] == [4]
     assert found["wanted"]["aflow"] == (found["wanted"]["aflow_in_training"] + found["wanted"]["aflow_not_in_training"])
     text = benchmark.markdown(found["with_pyxtal"])
     assert all(metric.name in text for metric in benchmark.ROWS.values())

@@ -44,13 +44,13 @@ def test_distances_are_those_to_the_second_hull() -> None:
 
 
 def test_what_the_second_cannot_treat_has_no_opinion() -> None:
-    known = [{"material_id": "element-Cu", "formula": "Cu", "formation_energy_per_atom": 0.0, "status": "ok"}]
-    close = bulk("Cu", a=3.6) * (2, 1, 1)
-    close.positions[1] = close.positions[0] + 0.01
-    found = second_opinions(
-        [relaxed("close", close, formula="Cu")], tables.to_table(known, tables.KNOWN_PHASES), load(ASKED)
-    )
-    assert found == {}
+    """EMT has no magnesium."""
+    known = [
+        {"material_id": f"element-{e}", "formula": e, "formation_energy_per_atom": 0.0, "status": "ok"}
+        for e in ("Mg", "O")
+    ]
+    row = relaxed("unknown", bulk("MgO", "rocksalt", a=4.2))
+    assert second_opinions([row], tables.to_table(known, tables.KNOWN_PHASES), load(ASKED)) == {}
 
 
 def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
