@@ -12,7 +12,7 @@ import gzip
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -175,6 +175,7 @@ class Hull:
         entries += [PDEntry(Composition(symbol), 0.0, name=symbol) for symbol in sorted(symbols)]
         self._diagram = PhaseDiagram(entries)
         self._energies: dict[str, float] = {}
+        self._decompositions: dict[str, str] = {}
 
     @classmethod
     def from_known_phases(cls, table: pa.Table) -> "Hull":
@@ -223,8 +224,10 @@ class Hull:
         energies = np.asarray(formation_energies, dtype=float)
         return energies - np.array([self.energy_per_atom(f) for f in formulas], dtype=float)
 
-    @lru_cache(maxsize=65536)  # noqa: B019 (a hull lives as long as its process)
     def decomposition(self, formula: str) -> str:
         """The phases a composition falls apart into, with their shares of the atoms: ``0.40 BaO + 0.60 RuO2``."""
-        parts = self._diagram.get_decomposition(Composition(formula))
-        return " + ".join(f"{share:.2f} {name}" for name, share in sorted((e.name, x) for e, x in parts.items()))
+        if formula not in self._decompositions:
+            parts = self._diagram.get_decomposition(Composition(formula))
+            shares = sorted((entry.name, share) for entry, share in parts.items())
+            self._decompositions[formula] = " + ".join(f"{share:.2f} {name}" for name, share in shares)
+        return self._decompositions[formula]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pytest
 from ase import Atoms
 from pymatgen.core import Composition
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedEntry
 from scipy.optimize import linprog
 
 from cgwgan_core import tables
@@ -30,6 +33,21 @@ def test_references_are_of_their_scale() -> None:
     assert references("mp_corrected") == mp
     assert len(mp) > 85
     assert list(mp) == sorted(mp)
+
+
+@pytest.mark.parametrize("formula", ["BaRuO3", "Fe2O3", "BaTiS3", "SiO2", "CsPbI3", "TiN", "NiAl", "Li3PO4", "H2SO4"])
+def test_corrections_without_guesses_are_those_with_them(formula: str) -> None:
+    """pymatgen's own way, which guesses oxidation states of everything."""
+    scheme, composition = MaterialsProject2020Compatibility(check_potcar=False), Composition(formula)
+    anion = max(composition.elements, key=lambda e: e.X).symbol
+    settings = scheme.u_settings.get(anion, {})
+    hubbards = {e.symbol: settings[e.symbol] for e in composition if settings.get(e.symbol)}
+    parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
+    entry = ComputedEntry(composition, 0.0, parameters=parameters, data={"oxide_type": "oxide"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = sum(a.value for a in scheme.get_adjustments(entry)) / composition.num_atoms
+    assert correction_per_atom(formula) == pytest.approx(expected, abs=1e-12)
 
 
 def test_corrections_are_those_of_mp2020() -> None:
