@@ -31,8 +31,8 @@ from .errors import InputError
 from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
 from .potentials import Evaluation, Potential
-from .potentials.protocol import Batch, Neighbours
-from .relaxation import Relaxed, RelaxOptions, relax
+from .potentials.protocol import Batch
+from .relaxation import RelaxOptions, relax
 from .resume import KeptRows
 
 SYMPREC = 0.01
@@ -68,7 +68,7 @@ class PhononOptions:
     fmax: float = 0.001
     """eV/Å, largest force after the relaxation that comes first."""
     fmax_accepted: float = 0.005
-    """eV/Å, what is enough for a crystal that does not get there: the forces of a potential in single precision are
+    """eV/Å, what is enough for a crystal that comes no nearer: the forces of a potential in single precision are
     noise below some meV/Å where a mode is soft."""
     max_steps: int = 500
     """Most steps of that relaxation."""
@@ -99,6 +99,11 @@ class PhononOptions:
             raise InputError(
                 f"phonons: borderline {self.borderline} and stable {self.stable} are not in this order up to 0; mend it"
             )
+
+    @property
+    def relaxation(self) -> RelaxOptions:
+        """How a crystal is relaxed before its phonons."""
+        return RelaxOptions(self.fmax, self.max_steps, self.fmax_accepted)
 
     def verdict(self, lowest: float) -> str:
         """One of :data:`VERDICTS`, for a lowest frequency in THz."""
@@ -222,7 +227,7 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
     start, _, _ = standardise(atoms)
     if (n_atoms := len(start) * int(np.prod(options.repeats(start)))) > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name), None
-    relaxed = _relaxed(start, potential, options)
+    relaxed = relax(start, potential, options.relaxation)
     if not relaxed.ok:
         return PhononResult(relaxed.status, potential.name), None
 
@@ -264,14 +269,6 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
     return result, phonon
 
 
-def _relaxed(atoms: Atoms, potential: Potential, options: PhononOptions) -> Relaxed:
-    """Relaxed to ``fmax``, or else to ``fmax_accepted``."""
-    tight = relax(atoms, potential, RelaxOptions(options.fmax, options.max_steps))
-    if not tight.status.startswith("not converged") or options.fmax_accepted <= options.fmax:
-        return tight
-    return relax(tight.atoms, potential, RelaxOptions(options.fmax_accepted, options.max_steps))
-
-
 def _too_large(n_atoms: int, options: PhononOptions) -> str:
     return f"refused: {n_atoms} atoms in the supercell, more than max_atoms ({options.max_atoms})"
 
@@ -311,7 +308,7 @@ def _child(parent: PhononResult, phonon: Phonopy, potential: "TimeLimited", opti
     n_atoms = len(parent.atoms) * round(float(np.linalg.det(mode.supercell)))
     if n_atoms > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name)
-    found = [_relaxed(atoms, potential, options) for atoms in distorted(parent.atoms, mode, potential)]
+    found = [relax(atoms, potential, options.relaxation) for atoms in distorted(parent.atoms, mode, potential)]
     done = sorted((r for r in found if r.ok), key=lambda r: r.energy_per_atom)
     if not done:
         return PhononResult(found[0].status if found else "failed: no energy along the mode", potential.name)
@@ -336,14 +333,22 @@ class TimeLimited(Potential):
         self._potential, self._end = potential, time.monotonic() + 60 * minutes
         self.name, self.energy_scale, self.digest = potential.name, potential.energy_scale, potential.digest
         self.versions, self.cutoff, self.batch_atoms = potential.versions, potential.cutoff, potential.batch_atoms
+        self.by_orbit = potential.by_orbit
 
     def unknown(self, symbols: set[str]) -> set[str]:
         return self._potential.unknown(symbols)
 
-    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
+    def compute(self, *arguments: Any) -> Batch:
+        self._check()
+        return self._potential.compute(*arguments)
+
+    def compute_by_orbit(self, *arguments: Any) -> Batch:
+        self._check()
+        return self._potential.compute_by_orbit(*arguments)
+
+    def _check(self) -> None:
         if time.monotonic() > self._end:
             raise OutOfTime
-        return self._potential.compute(crystals, pairs, forces, stress)
 
 
 def _evaluate(potential: Potential, structures: list[Atoms], forces: bool = False) -> Evaluation:

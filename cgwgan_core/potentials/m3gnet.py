@@ -2,8 +2,8 @@
 
 Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
 first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and three-body
-terms whose weights are all zero are left out. A third makes the energies of symmetric crystals several times faster:
-one atom of each orbit is evaluated. Where a C++ compiler is at hand, torch can compile the layers.
+terms whose weights are all zero are left out. A third makes symmetric crystals several times faster: one atom of each
+orbit is evaluated. Where a C++ compiler is at hand, torch can compile the layers.
 """
 
 import hashlib
@@ -93,9 +93,14 @@ class M3GNet(Potential):
         )
 
     def compute_by_orbit(
-        self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], orbits: Sequence[NDArray[np.int64]]
+        self,
+        crystals: Sequence[Atoms],
+        pairs: Sequence[Neighbours],
+        orbits: Sequence[NDArray[np.int64]],
+        forces: bool,
+        stress: bool,
     ) -> Batch:
-        """Energies from a graph whose nodes are orbits.
+        """Evaluate one batch from a graph whose nodes are orbits.
 
         A node's neighbours are those of the first atom of its orbit. Atoms of an orbit have equal features in every
         layer, as only distances and angles enter, so features may be gathered from the neighbour's orbit.
@@ -105,33 +110,53 @@ class M3GNet(Potential):
         first = [np.unique(orbit, return_index=True)[1] for orbit in orbits]
         sizes = np.array([len(f) for f in first])
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        edges, offsets = [], []
+        edges, bonds = [], []
         for atoms, found, orbit, start in zip(crystals, pairs, orbits, starts[:-1], strict=True):
             edges.append(np.stack([orbit[found.centre], orbit[found.neighbour]]) + start)
-            places = atoms.get_scaled_positions(wrap=False)
-            offsets.append(places[found.neighbour] + found.image - places[found.centre])
+            places = atoms.positions
+            bonds.append(places[found.neighbour] - places[found.centre] + found.image @ atoms.cell.array)
         symbols = [[atoms.symbols[i] for i in f] for atoms, f in zip(crystals, first, strict=True)]
         species = np.array([self._species[symbol] for several in symbols for symbol in several])
         owner = np.repeat(np.arange(len(crystals)), sizes)
+        weights = np.concatenate([np.bincount(orbit) for orbit in orbits])
+        potential, device = self._potential, self._potential.data_mean.device
+        bond = _float(np.concatenate(bonds)).to(device).requires_grad_(forces or stress)
         graph = GraphBatch(
             edge_index=torch.as_tensor(np.concatenate(edges, axis=1)),
-            pbc_offset=_float(np.concatenate(offsets)),
             node_type=torch.as_tensor(species),
-            frac_coords=torch.zeros(int(starts[-1]), 3),  # the offsets lead from atom to atom
             batch=torch.as_tensor(owner),
-            ptr=torch.as_tensor(starts),
             num_nodes=int(starts[-1]),
-        )
+        ).to(device)
+        # one node stands for atoms at several places: all that is known of places is in the bonds
+        graph.pos, graph.pbc_offshift = torch.zeros(int(starts[-1]), 3, device=device), bond
         graph._num_graphs = len(crystals)
-        potential = self._potential
-        potential.calc_forces = potential.calc_stresses = False
-        potential(graph, _float(np.stack([a.cell.array for a in crystals])), torch.zeros(len(crystals), 2))
-        each = _numpy(potential.data_std * potential.model.feature_dict["readout"].view(-1))
+        potential.model(graph)
+        each = potential.data_std * potential.model.feature_dict["readout"].view(-1)
+        (pull,) = (
+            torch.autograd.grad(each, bond, _float(weights).to(device)) if bond.requires_grad else (torch.zeros(0, 3),)
+        )
+        energy = _numpy(each)
         if potential.element_refs is not None:
-            each += _numpy(potential.element_refs.property_offset)[species]
-        weights = np.concatenate([np.bincount(orbit) for orbit in orbits])
-        total = np.bincount(owner, weights=each * weights, minlength=len(crystals))
-        return Batch(total + float(potential.data_mean), None, None)
+            energy += _numpy(potential.element_refs.property_offset)[species]
+        total = np.bincount(owner, weights=energy * weights, minlength=len(crystals)) + float(potential.data_mean)
+        pulls = np.split(_numpy(pull), np.cumsum([len(found.centre) for found in pairs])[:-1])
+        return Batch(
+            total,
+            [_from_bonds(p, found, len(a)) for p, found, a in zip(pulls, pairs, crystals, strict=True)]
+            if forces
+            else None,
+            np.stack([b.T @ p / a.get_volume() for b, p, a in zip(bonds, pulls, crystals, strict=True)])
+            if stress
+            else None,
+        )
+
+
+def _from_bonds(pull: Floats, pairs: Neighbours, n_atoms: int) -> Floats:
+    """Forces (n, 3) on atoms, from the gradient (E, 3) of the energy by the vectors from centre to neighbour."""
+    forces = np.zeros((n_atoms, 3))
+    np.add.at(forces, pairs.centre, pull)
+    np.subtract.at(forces, pairs.neighbour, pull)
+    return forces
 
 
 def locate(source: str) -> Path:

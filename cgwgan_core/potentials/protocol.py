@@ -92,9 +92,14 @@ class Potential(ABC):
         """
 
     def compute_by_orbit(
-        self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], orbits: Sequence[NDArray[np.int64]]
+        self,
+        crystals: Sequence[Atoms],
+        pairs: Sequence["Neighbours"],
+        orbits: Sequence[NDArray[np.int64]],
+        forces: bool,
+        stress: bool,
     ) -> Batch:
-        """Energies of one batch of sound crystals, from one atom of each orbit; only where :attr:`by_orbit` is true.
+        """Evaluate one batch of sound crystals from one atom of each orbit; only where :attr:`by_orbit` is true.
 
         :param pairs: neighbours of the first atom of each orbit of each crystal, within :attr:`cutoff`.
         :param orbits: as in :meth:`evaluate`.
@@ -116,10 +121,11 @@ class Potential(ABC):
         :param crystals: periodic crystals, of any sizes.
         :param batch_size: crystals in one evaluation.
         :param orbits: of each crystal the number of every atom's orbit, from 0 on; atoms of one orbit must be
-            symmetry-equivalent. A hint for energies, which some potentials then find with fewer atoms
-            (:attr:`by_orbit`); without use where forces or stresses are asked for.
+            symmetry-equivalent. Some potentials (:attr:`by_orbit`) then evaluate one atom of each orbit: energies
+            are the same; forces and stresses are those of one atom's energy standing for its orbit's, and become
+            the crystal's when averaged over its symmetry (:class:`ase.constraints.FixSymmetry` does so).
         """
-        if forces or stress or not self.by_orbit:
+        if not self.by_orbit:
             orbits = None
         n = len(crystals)
         energies = np.full(n, np.nan)
@@ -193,7 +199,7 @@ class Potential(ABC):
             if orbits is None:
                 yield index, self.compute(batch, some, forces, stress)
             else:
-                yield index, self.compute_by_orbit(batch, some, [orbits[i] for i in index])
+                yield index, self.compute_by_orbit(batch, some, [orbits[i] for i in index], forces, stress)
         except MemoryError:
             raise
         except Exception as error:

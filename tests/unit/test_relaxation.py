@@ -11,8 +11,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixSymmetry
 from ase.eos import calculate_eos
-from ase.filters import FrechetCellFilter
+from ase.filters import UnitCellFilter
 from ase.optimize import BFGS
+from ase.spacegroup import crystal
 
 from cgwgan_core import tables
 from cgwgan_core.crystal import Templates, to_atoms
@@ -21,9 +22,11 @@ from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
 from cgwgan_core.potentials import Potential, PotentialOptions, load
 from cgwgan_core.relaxation import (
+    STALLED,
     KnownPhasesOptions,
     RelaxOptions,
     at_cutoff,
+    orbits_of,
     rattled,
     relax,
     relax_candidates,
@@ -135,7 +138,7 @@ def test_the_optimiser_is_that_of_ase(emt: Potential) -> None:
     moving = start.copy()
     moving.calc = emt.calculator()
     moving.set_constraint(FixSymmetry(moving, symprec=0.01))
-    optimiser = BFGS(FrechetCellFilter(moving), logfile=None)
+    optimiser = BFGS(UnitCellFilter(moving), logfile=None)
     assert optimiser.run(fmax=0.01, steps=200)
     relaxed = relax(start, emt, RelaxOptions(fmax=0.01))
     assert relaxed.n_steps == optimiser.nsteps
@@ -152,6 +155,32 @@ def test_atoms_at_the_cutoff_are_told(emt: Potential, monkeypatch: pytest.Monkey
     monkeypatch.setattr("cgwgan_core.relaxation.AT_CUTOFF", 0.2)
     stuck = relax(bulk("Cu", a=3.6), emt, RelaxOptions(fmax=1e-9, max_steps=1))
     assert stuck.status.endswith("where the potential ends and may have a kink")
+
+
+def test_a_relaxation_that_comes_no_nearer_ends_at_its_best_point(emt: Potential) -> None:
+    """Forces are noise far above 1e-15 eV/Å."""
+    start = Atoms("AuCuCu3", scaled_positions=PEROVSKITE, cell=[4.1] * 3, pbc=True)
+    start.rattle(0.02, seed=1)
+    given_up = relax(start, emt, RelaxOptions(fmax=1e-15, max_steps=5000))
+    assert given_up.status.startswith("not converged after ")
+    assert STALLED < given_up.n_steps < 1000
+    accepted = relax(start, emt, RelaxOptions(fmax=1e-15, max_steps=5000, accepted=1e-6))
+    assert (accepted.ok, accepted.n_steps) == (True, given_up.n_steps)
+    for relaxed in (given_up, accepted):
+        assert np.abs(relaxed.fmax) < 1e-8
+        atoms = relaxed.atoms.copy()
+        atoms.calc = emt.calculator()
+        assert np.linalg.norm(atoms.get_forces(), axis=1).max() == pytest.approx(relaxed.fmax, abs=1e-12)
+
+
+def test_symmetry_that_is_not_exact_is_made_so() -> None:
+    """Only atoms that symmetry relates to the last digit may stand for each other."""
+    rutile = crystal("TiO", [(0, 0, 0), (0.3, 0.3, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.9, 90, 90, 90])
+    rutile.rattle(0.001, seed=0)
+    moving = rutile.copy()
+    symmetry = FixSymmetry(moving, symprec=0.01)
+    assert orbits_of(moving, symmetry).tolist() == [0, 0, 1, 1, 1, 1]
+    assert orbits_of(rutile, symmetry).tolist() == list(range(6))
 
 
 def test_unconverged_crystals_are_refused(emt: Potential) -> None:
