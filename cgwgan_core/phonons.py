@@ -23,6 +23,7 @@ import pyarrow as pa
 import seekpath
 from ase import Atoms
 from phonopy import Phonopy
+from phonopy.phonon.band_structure import BandStructure
 from phonopy.structure.atoms import PhonopyAtoms
 
 from .crystal import atoms_of
@@ -32,7 +33,7 @@ from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
 from .potentials import Evaluation, Potential
 from .potentials.protocol import Batch
-from .relaxation import RelaxOptions, relax
+from .relaxation import Relaxed, RelaxOptions, relax, relax_together
 from .resume import KeptRows
 
 SYMPREC = 0.01
@@ -211,10 +212,15 @@ def phonons(atoms: Atoms, potential: Potential, options: PhononOptions) -> Phono
     return judge(atoms, potential, options)[0]
 
 
-def judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[PhononResult, Phonopy | None]:
-    """As :func:`phonons`, with the force constants that the verdict rests on, where there are such."""
+def judge(
+    atoms: Atoms, potential: Potential, options: PhononOptions, relaxed: Relaxed | None = None
+) -> tuple[PhononResult, Phonopy | None]:
+    """As :func:`phonons`, with the force constants that the verdict rests on, where there are such.
+
+    :param relaxed: the crystal, if it has been relaxed already (:func:`relax_together`).
+    """
     try:
-        return _judge(atoms, TimeLimited(potential, options.max_minutes), options)
+        return _judge(atoms, TimeLimited(potential, options.max_minutes), options, relaxed)
     except MemoryError:
         raise  # the machine's fault, not the crystal's
     except OutOfTime:
@@ -223,18 +229,21 @@ def judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[P
         return PhononResult(f"failed: {type(error).__name__}: {error}".splitlines()[0], potential.name), None
 
 
-def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[PhononResult, Phonopy | None]:
-    start, _, _ = standardise(atoms)
-    if (n_atoms := len(start) * int(np.prod(options.repeats(start)))) > options.max_atoms:
-        return PhononResult(_too_large(n_atoms, options), potential.name), None
-    relaxed = relax(start, potential, options.relaxation)
+def _judge(
+    atoms: Atoms, potential: Potential, options: PhononOptions, relaxed: Relaxed | None = None
+) -> tuple[PhononResult, Phonopy | None]:
+    if relaxed is None:
+        start, _, _ = standardise(atoms)
+        if (n_atoms := _supercell_atoms(start, options)) > options.max_atoms:
+            return PhononResult(_too_large(n_atoms, options), potential.name), None
+        relaxed = relax(start, potential, options.relaxation)
     if not relaxed.ok:
         return PhononResult(relaxed.status, potential.name), None
 
     # Idealised by up to SYMPREC, so the energy is the standard cell's own.
     primitive, spacegroup, path = standardise(relaxed.atoms)
     repeats = options.repeats(primitive)
-    if (n_atoms := len(primitive) * int(np.prod(repeats))) > options.max_atoms:  # shrunk since, or of a lower symmetry
+    if (n_atoms := _supercell_atoms(primitive, options)) > options.max_atoms:  # shrunk since, or of a lower symmetry
         return PhononResult(_too_large(n_atoms, options), potential.name), None
     energy = _evaluate(potential, [primitive]).energy_per_atom[0]
 
@@ -242,7 +251,8 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
         return _evaluate(potential, structures, forces=True).forces
 
     phonon = finite_displacements(primitive, forces, repeats, options.displacement)
-    lowest, q = lowest_mode(phonon, path, options.mesh)
+    bands = phonon.run_band_structure(path.legs)
+    lowest, q = lowest_mode(phonon, bands, options.mesh)
     result = PhononResult(
         status="ok",
         potential=potential.name,
@@ -255,7 +265,7 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
         verdict=options.verdict(lowest),
         supercell=repeats,
         n_displacements=len(phonon.supercells_with_displacements),
-        bands=band_columns(phonon, path),
+        bands=band_columns(bands, path),
     )
     if result.verdict != "unstable":
         result = replace(
@@ -267,6 +277,10 @@ def _judge(atoms: Atoms, potential: Potential, options: PhononOptions) -> tuple[
             },
         )
     return result, phonon
+
+
+def _supercell_atoms(primitive: Atoms, options: PhononOptions) -> int:
+    return len(primitive) * int(np.prod(options.repeats(primitive)))
 
 
 def _too_large(n_atoms: int, options: PhononOptions) -> str:
@@ -426,7 +440,7 @@ def displaced(
     return phonon
 
 
-def lowest_mode(phonon: Phonopy, path: BandPath, mesh: Sequence[int]) -> tuple[float, list[float]]:
+def lowest_mode(phonon: Phonopy, bands: BandStructure, mesh: Sequence[int]) -> tuple[float, list[float]]:
     """The lowest frequency over the band path and a Γ-centred mesh, and its q-point.
 
     At Γ the three acoustic modes are left out: the sum rule makes them zero, and what remains of them is
@@ -437,7 +451,6 @@ def lowest_mode(phonon: Phonopy, path: BandPath, mesh: Sequence[int]) -> tuple[f
     :returns: the frequency in THz, negative for an imaginary one, and q [3] in reduced coordinates.
     """
     grid = phonon.run_mesh(mesh, is_gamma_center=True)
-    bands = phonon.run_band_structure(path.legs)
     q = np.concatenate([*bands.qpoints, grid.qpoints])
     frequencies = np.concatenate([*bands.frequencies, grid.frequencies])
     gamma = np.abs(q - np.round(q)).max(axis=1) < 1e-8
@@ -450,9 +463,8 @@ def lowest_mode(phonon: Phonopy, path: BandPath, mesh: Sequence[int]) -> tuple[f
     return float(lowest[first]), (q[first] + 0.0).tolist()
 
 
-def band_columns(phonon: Phonopy, path: BandPath) -> dict[str, list]:
+def band_columns(bands: BandStructure, path: BandPath) -> dict[str, list]:
     """The columns band_* of ``tables.PHONONS``; frequencies rounded to 0.1 GHz, far below their error."""
-    bands = phonon.run_band_structure(path.legs)
     starts = np.cumsum([0, *(len(leg) for leg in path.legs)])[:-1]
     ticks: list[float] = []
     labels: list[str] = []
@@ -507,21 +519,52 @@ def phonon_rows(
     :param crystals: rows of ``tables.UNIQUE``.
     :param kept: where finished rows are kept, and taken from after a kill.
     """
+
+    def key_of(crystal: dict[str, Any]) -> list[Any]:
+        return [crystal[name] for name in ("candidate_id", "lattice", "numbers", "frac_coords")]
+
+    def followed(crystal: dict[str, Any], verdict: str | None) -> bool:
+        return crystal["phonon_rank"] <= options.follow and verdict == "unstable"
+
+    def missing(crystal: dict[str, Any]) -> bool:
+        row, of_child = kept.get(key_of(crystal)), kept.get([*key_of(crystal), CHILD])
+        return row is None or (followed(crystal, row["verdict"]) and of_child is None)
+
+    # all of them, even after a kill: a crystal's last digits depend on those that it shares a batch with
+    relaxed = relaxed_for_phonons(crystals, potential, options) if any(map(missing, crystals)) else {}
     for crystal in progress(crystals, len(crystals), "crystals"):
-        key = [crystal[name] for name in ("candidate_id", "lattice", "numbers", "frac_coords")]
-        follow = crystal["phonon_rank"] <= options.follow
+        key, name = key_of(crystal), crystal["candidate_id"]
         row, of_child = kept.get(key), kept.get([*key, CHILD])
-        if row is None or (follow and row["verdict"] == "unstable" and of_child is None):
-            name = crystal["candidate_id"]
-            result, phonon = judge(atoms_of(crystal), potential, options)
+        if row is None or missing(crystal):
+            result, phonon = judge(atoms_of(crystal), potential, options, relaxed.get(name))
             row = kept.put(key, result.row(name, options))
-            if follow and result.verdict == "unstable" and phonon is not None:
+            if followed(crystal, result.verdict) and phonon is not None:
                 found = child(name, result, phonon, potential, options)
                 of_child = kept.put([*key, CHILD], found.row(name + CHILD, options))
         for done in (row, of_child):
             if done is not None:
                 logger.info(f"{done['candidate_id']}: {_told(done)}")
                 yield done
+
+
+def relaxed_for_phonons(
+    crystals: Sequence[dict[str, Any]], potential: Potential, options: PhononOptions
+) -> dict[str, Relaxed]:
+    """Standard primitive cells of crystals, relaxed side by side, by candidate.
+
+    Those that have none, or would be too large, are left out: :func:`judge` says so of each.
+    """
+    start: dict[str, Atoms] = {}
+    for crystal in crystals:
+        try:
+            primitive, _, _ = standardise(atoms_of(crystal))
+        except Exception:
+            continue
+        if _supercell_atoms(primitive, options) <= options.max_atoms:
+            start[crystal["candidate_id"]] = primitive
+    names = list(start)
+    found = relax_together(list(start.values()), potential, options.relaxation)
+    return {names[i]: relaxed for i, relaxed in progress(found, len(names), "crystals relaxed")}
 
 
 def _told(row: dict[str, Any]) -> str:
