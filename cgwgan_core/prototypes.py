@@ -42,24 +42,29 @@ def structure_types(
     :returns: name -> identifier of the structure, and the root mean square distance of corresponding atoms over the
         free length per atom; crystals of no known type are missing.
     """
-    kinds: dict[str, tuple[Kind, str]] = {}
+    kinds: dict[str, tuple[Kind, Templates]] = {}
     for name, crystal in crystals.items():
         try:
             unit = asymmetric_unit(crystal.lattice.matrix, crystal.frac_coords, crystal.atomic_numbers, symprec)
         except SymmetryError:
             continue
         counts = _counts(unit.numbers, unit.template.multiplicities[0].tolist())
-        kinds[name] = (coarse_keys(unit.template)[0], counts), fingerprints(unit.template)[0]
+        kinds[name] = (coarse_keys(unit.template)[0], counts), unit.template
     wanted = {kind for kind, _ in kinds.values()}
     members = _members(asu, wanted)
     rows = _rows(structures, {name for group in members.values() for name, _ in group})
     built: dict[str, Structure] = {}
     matcher = StructureMatcher()
     out: dict[str, tuple[str, float]] = {}
-    for name, (kind, fingerprint) in progress(kinds.items(), len(kinds), "crystals compared with structure types"):
-        crystal = reduced(crystals[name])
-        # those with the same fingerprint first: they match, and the search ends
-        for other, _ in sorted(members.get(kind, []), key=lambda member: member[1] != fingerprint):
+    for name, (kind, template) in progress(kinds.items(), len(kinds), "crystals compared with structure types"):
+        if kind not in members:
+            continue
+        crystal, group = reduced(crystals[name]), members[kind]
+        if len(group) > 1:
+            # those with the same fingerprint first: they match, and the search ends
+            (fingerprint,) = fingerprints(template)
+            group = sorted(group, key=lambda member: member[1] != fingerprint)
+        for other, _ in group:
             if other not in built and other in rows:
                 built[other] = reduced(rows[other])
             if other not in built or len(built[other]) != len(crystal):
