@@ -22,6 +22,7 @@ from pymatgen.io.cif import CifWriter
 
 from .crystal import atoms_of
 from .finalists import patterns, similarity
+from .funnel import category
 from .phonons import SYMPREC, VERDICTS, displaced
 from .ranking import Library, row_structure
 from .resume import replacing_folder
@@ -112,15 +113,15 @@ def add_nearest(rows: Sequence[dict[str, Any]], known_phases: pa.Table) -> np.nd
     theirs = patterns([row_structure(row) for row in phases])
     for i, row in enumerate(rows):
         same = [j for j, phase in enumerate(phases) if phase["formula"] == row["formula"]]
-        _nearest(row, "nearest_known", own[i], theirs[same], [phases[j]["material_id"] for j in same])
+        alike = similarity(own[i : i + 1], theirs[same])[0]
+        _nearest(row, "nearest_known", alike, [phases[j]["material_id"] for j in same])
         others = [j for j in range(len(rows)) if j != i]
-        _nearest(row, "nearest_survivor", own[i], own[others], [rows[j]["candidate_id"] for j in others])
+        _nearest(row, "nearest_survivor", each[i, others], [rows[j]["candidate_id"] for j in others])
     return each
 
 
-def _nearest(row: dict[str, Any], column: str, pattern: np.ndarray, others: np.ndarray, names: Sequence[str]) -> None:
+def _nearest(row: dict[str, Any], column: str, alike: np.ndarray, names: Sequence[str]) -> None:
     if names:
-        alike = similarity(pattern[None], others)[0]
         first = int(np.argmax(alike))
         row[column], row[f"{column}_similarity"] = names[first], float(alike[first])
 
@@ -172,7 +173,7 @@ def summary(phonons: pa.Table, stored: int) -> str:
     """
     rows = phonons.select(["verdict", "status"]).to_pylist()
     verdicts = Counter(row["verdict"] for row in rows)
-    reasons = Counter(row["status"].split(":")[0] for row in rows if row["verdict"] is None)
+    reasons = Counter(category(row["status"]) for row in rows if row["verdict"] is None)
     without = "".join(f", {n:,} {reason}" for reason, n in sorted(reasons.items()))
     judged = ", ".join(f"{verdicts[name]:,} {name}" for name in VERDICTS)
     line = f"{len(rows):,} crystals: {judged}{without}; {stored:,} stored, novel and distinct"
