@@ -1,0 +1,115 @@
+"""Relaxations of one set of shortlisted candidates, side by side in one run: how fast, and to the same minimum?
+
+    python benchmarks/relaxation.py results --potential M3GNet-MP-2021.2.8-PES --candidates 40
+
+- ``ASE``: matgl's ``PESCalculator``, ``FixSymmetry``, ``FrechetCellFilter`` and ``BFGS``, one crystal after the other;
+- ``ours``: :func:`cgwgan_core.relaxation.relax_together`, in their symmetry: one atom of each orbit;
+- ``ours, free``: the same crystals after a rattle, without symmetry, beside ASE's loop on these.
+
+Times are those of the processor, in one process of one thread. Candidates are spread evenly over the shortlist.
+"""
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import matgl
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from ase import Atoms
+from ase.constraints import FixSymmetry
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from matgl.ext.ase import PESCalculator
+
+from cgwgan_core import tables
+from cgwgan_core.crystal import Templates, to_atoms
+from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.relaxation import RelaxOptions, rattled, relax_together
+
+warnings.filterwarnings("ignore")
+Found = tuple[float, np.ndarray, np.ndarray]
+"""Seconds, steps of each crystal, and its energy per atom (NaN: not converged)."""
+
+
+def by_ase(crystals: Sequence[Atoms], folder: str, options: RelaxOptions, keep_symmetry: bool) -> Found:
+    """One after the other."""
+    calculator = PESCalculator(matgl.load_model(folder), stress_unit="eV/A3")
+    steps, energies = np.zeros(len(crystals), int), np.full(len(crystals), np.nan)
+    start = time.process_time()
+    for i, atoms in enumerate(crystals):
+        moving = atoms.copy()
+        moving.calc = calculator
+        if keep_symmetry:
+            moving.set_constraint(FixSymmetry(moving, symprec=0.01))
+        optimiser = BFGS(FrechetCellFilter(moving), logfile=None)
+        if optimiser.run(fmax=options.fmax, steps=options.max_steps):
+            energies[i] = moving.get_potential_energy() / len(moving)
+        steps[i] = optimiser.nsteps
+    return time.process_time() - start, steps, energies
+
+
+def by_us(crystals: Sequence[Atoms], potential: Potential, options: RelaxOptions, keep_symmetry: bool) -> Found:
+    """All side by side."""
+    start = time.process_time()
+    found = dict(relax_together(crystals, potential, options, keep_symmetry))
+    spent = time.process_time() - start
+    ordered = [found[i] for i in range(len(crystals))]
+    energies = [r.energy_per_atom if r.ok else np.nan for r in ordered]
+    return spent, np.array([r.n_steps for r in ordered]), np.array(energies)
+
+
+def shortlisted(results: Path, number: int) -> list[Atoms]:
+    """Candidates spread evenly over the shortlist of a run."""
+    rows = tables.read(results / "ranked.parquet", tables.RANKED)
+    rows = rows.take(np.unique(np.linspace(0, rows.num_rows - 1, number).round().astype(int))).to_pylist()
+    templates = tables.read(results / "templates.parquet", tables.TEMPLATES)
+    names = pa.array({row["template_id"] for row in rows})
+    templates = templates.filter(pc.is_in(templates["template_id"], names))
+    place = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
+    geometry = Templates.from_table(templates)
+    return [to_atoms(geometry, place[r["template_id"]], r["elements"], r["volume_scale"]) for r in rows]
+
+
+def line(name: str, found: Found, first: Found) -> str:
+    """A row of the table."""
+    seconds, steps, energies = found
+    both = np.isfinite(energies) & np.isfinite(first[2])
+    off = np.abs(energies - first[2])[both]
+    same = f"{(off < 0.001).mean():.0%}" if found is not first else ""
+    return (
+        f"| {name} | {seconds:.1f} | {steps.mean():.0f} | {1e3 * seconds / steps.sum():.1f} | "
+        f"{first[0] / seconds:.2f} | {np.isfinite(energies).sum()} | {same} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder of a run, with templates and ranked")
+    parser.add_argument("--potential", required=True, help="folder of an M3GNet potential")
+    parser.add_argument("--candidates", type=int, default=40)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    options = RelaxOptions()
+    crystals = shortlisted(given.results, given.candidates)
+    potential = load(PotentialOptions(name="m3gnet", path=given.potential))
+    kept = dict(relax_together(crystals, potential, options))
+    shaken = [rattled(kept[i], str(i)) for i in range(len(crystals))]
+    print(f"{len(crystals)} crystals, {np.mean([len(a) for a in crystals]):.1f} atoms in the mean\n")
+    print("| way | seconds | steps each | ms a step | speed | converged | same energy within 1 meV/atom |")
+    print("|---|---|---|---|---|---|---|")
+    for start, keep, told in ((crystals, True, "in their symmetry"), (shaken, False, "free")):
+        theirs = by_ase(start, given.potential, options, keep)
+        print(line(f"ASE loop, {told}", theirs, theirs), flush=True)
+        print(line(f"ours, {told}", by_us(start, potential, options, keep), theirs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
