@@ -80,7 +80,8 @@ class PhononOptions:
     max_atoms: int = 400
     """Supercells with more atoms are refused."""
     max_minutes: float = 30.0
-    """Minutes after which a crystal is given up, its child apart."""
+    """Minutes after which a crystal is given up; the relaxation beside the others of its shard, which ``max_steps``
+    limits, and its child apart."""
     follow: int = 0
     """Of the first so many crystals, in the order of their phonons, the unstable ones are followed."""
 
@@ -535,7 +536,7 @@ def phonon_rows(
     for crystal in progress(crystals, len(crystals), "crystals"):
         key, name = key_of(crystal), crystal["candidate_id"]
         row, of_child = kept.get(key), kept.get([*key, CHILD])
-        if row is None or missing(crystal):
+        if missing(crystal):
             result, phonon = judge(atoms_of(crystal), potential, options, relaxed.get(name))
             row = kept.put(key, result.row(name, options))
             if followed(crystal, result.verdict) and phonon is not None:
@@ -552,7 +553,7 @@ def relaxed_for_phonons(
 ) -> dict[str, Relaxed]:
     """Standard primitive cells of crystals, relaxed side by side, by candidate.
 
-    Those that have none, or would be too large, are left out: :func:`judge` says so of each.
+    Those that have none, or are too large for phonons, are left out: :func:`judge` says so of each.
     """
     start: dict[str, Atoms] = {}
     for crystal in crystals:
