@@ -353,7 +353,7 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
 def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:
     """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none.
 
-    :param standalone: as in :func:`figure_funnel`.
+    :param standalone: as in :func:`figure_funnel`; the lines, tens of thousands of points, then are pixels.
     """
     if not crystals:
         return ""
@@ -365,20 +365,21 @@ def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:
         figure.subplots_adjust(left=0.075, right=0.985, bottom=0.6 * margin, top=1 - margin, hspace=0.38)
         for place, crystal in enumerate(crystals):
             axes = figure.add_subplot(rows, columns, place + 1)
-            _draw_bands(axes, crystal)
+            _draw_bands(axes, crystal, rasterized=standalone)
             if place % columns == 0:
                 axes.set_ylabel("Frequency (THz)")
         names = ", ".join(crystal.title for crystal in crystals)
         return _svg(figure, "bands", f"Phonon bands of {names}", standalone)
 
 
-def _draw_bands(axes: Axes, crystal: Bands) -> None:
+def _draw_bands(axes: Axes, crystal: Bands, rasterized: bool) -> None:
     x, y = crystal.distances, crystal.frequencies
     starts = sorted({0, *crystal.breaks})
     for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
         piece = slice(start, end)
-        axes.plot(x[piece], y[piece], color=GENERATED, linewidth=0.8)
-        axes.plot(x[piece], np.where(y[piece] < 0, y[piece], np.nan), color=IMAGINARY, linewidth=1.1)
+        below = np.where(y[piece] < 0, y[piece], np.nan)
+        axes.plot(x[piece], y[piece], color=GENERATED, linewidth=0.8, rasterized=rasterized)
+        axes.plot(x[piece], below, color=IMAGINARY, linewidth=1.1, rasterized=rasterized)
     axes.axhline(0, color=INK, linewidth=0.7)
     low, high = float(y.min()), float(y.max())
     axes.set(xlim=(x.min(), x.max()), ylim=(min(1.15 * low, -0.03 * high), 1.04 * high))
@@ -441,7 +442,7 @@ def _svg(figure: Figure, name: str, what: str, standalone: bool = False) -> str:
     """The figure as SVG, without date or generator, to stand in a page (or alone)."""
     stream = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(stream, format="svg", metadata=nothing, transparent=not standalone)
+    figure.savefig(stream, format="svg", metadata=nothing, transparent=not standalone, dpi=200)
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", stream.getvalue(), flags=re.DOTALL)
     text = text[text.index("<svg") :]
     if standalone:

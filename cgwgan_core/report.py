@@ -100,6 +100,13 @@ class Findings:
 # ------------------------------------------------------------------------------------------------ the page
 
 
+def _without_folders(config: Any) -> Any:
+    """The configuration with absolute paths cut to their last part: where files lie is no one else's concern."""
+    if isinstance(config, Mapping):
+        return {key: _without_folders(value) for key, value in config.items()}
+    return Path(config).name if isinstance(config, str) and Path(config).is_absolute() else config
+
+
 def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
     """The whole report as HTML.
 
@@ -146,7 +153,9 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
                 "bands": figures.figure_bands(bands(files.phonons, drawn)),
             }.items()
         },
-        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
+        "config": yaml.safe_dump(
+            _without_folders(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        ),
         "seed": config["seed"],
         "versions": _versions(),
         "digests": _digests(files),

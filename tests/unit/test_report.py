@@ -237,6 +237,14 @@ def test_no_phonons_at_all_is_told_plainly(rendered):
     assert "Phonon bands" not in html
 
 
+def test_folders_of_the_machine_are_not_told(run_files, config):
+    files = RunFiles(**run_files())
+    config = {**config, "data": {**config["data"], "path": "/somewhere/of/mine/dump.parquet"}}
+    html = report.render(files, collect(files), config)
+    assert "path: dump.parquet" in html
+    assert "/somewhere" not in html
+
+
 def test_what_turns_out_known_is_left_out_and_told(run_files, config):
     files = RunFiles(**run_files(stable=3, chosen=5, repeats=1))
     html = report.render(files, collect(files), config)
