@@ -105,7 +105,7 @@ class PhononOptions:
     @property
     def relaxation(self) -> RelaxOptions:
         """How a crystal is relaxed before its phonons."""
-        return RelaxOptions(self.fmax, self.max_steps, self.fmax_accepted)
+        return RelaxOptions(self.fmax, self.max_steps)
 
     def verdict(self, lowest: float) -> str:
         """One of :data:`VERDICTS`, for a lowest frequency in THz."""
@@ -237,7 +237,7 @@ def _judge(
         start, _, _ = standardise(atoms)
         if (n_atoms := _supercell_atoms(start, options)) > options.max_atoms:
             return PhononResult(_too_large(n_atoms, options), potential.name), None
-        relaxed = relax(start, potential, options.relaxation)
+        relaxed = relax(start, potential, options.relaxation, accepted=options.fmax_accepted)
     if not relaxed.ok:
         return PhononResult(relaxed.status, potential.name), None
 
@@ -323,7 +323,10 @@ def _child(parent: PhononResult, phonon: Phonopy, potential: "TimeLimited", opti
     n_atoms = len(parent.atoms) * round(float(np.linalg.det(mode.supercell)))
     if n_atoms > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name)
-    found = [relax(atoms, potential, options.relaxation) for atoms in distorted(parent.atoms, mode, potential)]
+    found = [
+        relax(atoms, potential, options.relaxation, accepted=options.fmax_accepted)
+        for atoms in distorted(parent.atoms, mode, potential)
+    ]
     done = sorted((r for r in found if r.ok), key=lambda r: r.energy_per_atom)
     if not done:
         return PhononResult(found[0].status if found else "failed: no energy along the mode", potential.name)
@@ -564,7 +567,7 @@ def relaxed_for_phonons(
         if _supercell_atoms(primitive, options) <= options.max_atoms:
             start[crystal["candidate_id"]] = primitive
     names = list(start)
-    found = relax_together(list(start.values()), potential, options.relaxation)
+    found = relax_together(list(start.values()), potential, options.relaxation, accepted=options.fmax_accepted)
     return {names[i]: relaxed for i, relaxed in progress(found, len(names), "crystals relaxed")}
 
 

@@ -63,8 +63,6 @@ class RelaxOptions:
     """eV/Å; largest force on an atom, and largest gradient of the cell (virial, eV per atom), at convergence."""
     max_steps: int = 200
     """Optimiser steps after which the crystal is refused."""
-    accepted: float | None = None
-    """eV/Å; enough for a crystal that comes no nearer to ``fmax``."""
     free: bool = True
     """Whether candidates are relaxed on without symmetry, with as many steps again."""
 
@@ -102,17 +100,28 @@ class Relaxed:
         return self.status == "ok"
 
 
-def relax(atoms: Atoms, potential: Potential, options: RelaxOptions, keep_symmetry: bool = True) -> Relaxed:
+def relax(
+    atoms: Atoms,
+    potential: Potential,
+    options: RelaxOptions,
+    keep_symmetry: bool = True,
+    accepted: float | None = None,
+) -> Relaxed:
     """Relax positions and cell. Never raises for what a crystal does: its status tells.
 
     :param keep_symmetry: impose the symmetry found at :data:`SYMPREC_BEFORE`.
+    :param accepted: eV/Å; enough for a crystal that comes no nearer to ``options.fmax``.
     """
-    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry)
+    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry, accepted)
     return relaxed
 
 
 def relax_together(
-    crystals: Sequence[Atoms], potential: Potential, options: RelaxOptions, keep_symmetry: bool = True
+    crystals: Sequence[Atoms],
+    potential: Potential,
+    options: RelaxOptions,
+    keep_symmetry: bool = True,
+    accepted: float | None = None,
 ) -> Iterator[tuple[int, Relaxed]]:
     """Relax many crystals side by side: each as by :func:`relax`, the potential evaluates them in batches.
 
@@ -122,7 +131,7 @@ def relax_together(
     # spglib and moyo may crash, not raise, on what is no crystal: the potential refuses that first
     for i, error in enumerate(potential.evaluate(crystals).errors):
         if error is None:
-            going.append((i, _Moving(crystals[i], options, keep_symmetry, potential.cutoff)))
+            going.append((i, _Moving(crystals[i], options, keep_symmetry, potential.cutoff, accepted)))
         else:
             start = _bare(crystals[i])
             yield i, Relaxed(start, f"failed: {error}", np.nan, 0, np.nan, np.nan, 0, 0)
@@ -167,8 +176,15 @@ class _CellFilter(UnitCellFilter):
 class _Moving:
     """A crystal on its way to its minimum. Its status is empty until it ends."""
 
-    def __init__(self, atoms: Atoms, options: RelaxOptions, keep_symmetry: bool, cutoff: float | None = None) -> None:
-        self.start, self.options, self.cutoff = _bare(atoms), options, cutoff
+    def __init__(
+        self,
+        atoms: Atoms,
+        options: RelaxOptions,
+        keep_symmetry: bool,
+        cutoff: float | None = None,
+        accepted: float | None = None,
+    ) -> None:
+        self.start, self.options, self.cutoff, self.accepted = _bare(atoms), options, cutoff, accepted
         self.atoms = self.start.copy()
         self.orbits = np.arange(len(atoms))
         self.status, self.steps, self.energy, self.fmax = "", 0, np.nan, np.nan
@@ -223,7 +239,7 @@ class _Moving:
 
     def _give_up(self) -> None:
         _, self.atoms, self.energy, self.fmax = best = self.best
-        if self.options.accepted is not None and best.gradient < self.options.accepted:
+        if self.accepted is not None and best.gradient < self.accepted:
             self.status = "ok"
             return
         self.status = f"not converged after {self.steps} steps: gradient of atoms and cell {best.gradient:.2g} eV/Å"

@@ -164,7 +164,7 @@ def test_a_relaxation_that_comes_no_nearer_ends_at_its_best_point(emt: Potential
     given_up = relax(start, emt, RelaxOptions(fmax=1e-15, max_steps=5000))
     assert given_up.status.startswith("not converged after ")
     assert STALLED < given_up.n_steps < 1000
-    accepted = relax(start, emt, RelaxOptions(fmax=1e-15, max_steps=5000, accepted=1e-6))
+    accepted = relax(start, emt, RelaxOptions(fmax=1e-15, max_steps=5000), accepted=1e-6)
     assert (accepted.ok, accepted.n_steps) == (True, given_up.n_steps)
     for relaxed in (given_up, accepted):
         assert np.abs(relaxed.fmax) < 1e-8
