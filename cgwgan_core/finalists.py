@@ -17,7 +17,7 @@ from pymatgen.analysis.elasticity import ElasticTensor
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from .potentials import Potential
+from .potentials import Potential, neighbours
 from .potentials.protocol import voigt
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,8 @@ def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> F
             atoms = primitive.copy()
             atoms.set_cell(primitive.cell.array @ (np.eye(3) + strain), scale_atoms=True)
             strained.append(atoms)
-    found = potential.evaluate(strained, forces=True, stress=True)
+    pairs = neighbours(primitive, potential.cutoff) if potential.cutoff else None
+    found = potential.evaluate(strained, forces=True, stress=True, pairs=[pairs] * len(strained))
     for error in found.errors:
         if error is not None:
             raise RuntimeError(error)

@@ -31,7 +31,7 @@ from .distortion import distorted, soft_mode
 from .errors import InputError
 from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
-from .potentials import Evaluation, Potential
+from .potentials import Evaluation, Potential, neighbours
 from .potentials.protocol import Batch
 from .relaxation import Relaxed, RelaxOptions, relax, relax_together
 from .resume import KeptRows
@@ -106,6 +106,11 @@ class PhononOptions:
     def relaxation(self) -> RelaxOptions:
         """How a crystal is relaxed before its phonons."""
         return RelaxOptions(self.fmax, self.max_steps)
+
+    @property
+    def tightly(self) -> dict[str, Any]:
+        """Further arguments of that relaxation: the minimum must be that of a smooth energy."""
+        return {"accepted": self.fmax_accepted, "keep_pairs": True}
 
     def verdict(self, lowest: float) -> str:
         """One of :data:`VERDICTS`, for a lowest frequency in THz."""
@@ -237,7 +242,7 @@ def _judge(
         start, _, _ = standardise(atoms)
         if (n_atoms := _supercell_atoms(start, options)) > options.max_atoms:
             return PhononResult(_too_large(n_atoms, options), potential.name), None
-        relaxed = relax(start, potential, options.relaxation, accepted=options.fmax_accepted)
+        relaxed = relax(start, potential, options.relaxation, **options.tightly)
     if not relaxed.ok:
         return PhononResult(relaxed.status, potential.name), None
 
@@ -249,7 +254,8 @@ def _judge(
     energy = _evaluate(potential, [primitive]).energy_per_atom[0]
 
     def forces(structures: list[Atoms]) -> list[np.ndarray]:
-        return _evaluate(potential, structures, forces=True).forces
+        pairs = neighbours(structures[0], potential.cutoff) if potential.cutoff else None
+        return _evaluate(potential, structures, forces=True, pairs=[pairs] * len(structures)).forces
 
     phonon = finite_displacements(primitive, forces, repeats, options.displacement)
     bands = phonon.run_band_structure(path.legs)
@@ -324,7 +330,7 @@ def _child(parent: PhononResult, phonon: Phonopy, potential: "TimeLimited", opti
     if n_atoms > options.max_atoms:
         return PhononResult(_too_large(n_atoms, options), potential.name)
     found = [
-        relax(atoms, potential, options.relaxation, accepted=options.fmax_accepted)
+        relax(atoms, potential, options.relaxation, **options.tightly)
         for atoms in distorted(parent.atoms, mode, potential)
     ]
     done = sorted((r for r in found if r.ok), key=lambda r: r.energy_per_atom)
@@ -369,8 +375,8 @@ class TimeLimited(Potential):
             raise OutOfTime
 
 
-def _evaluate(potential: Potential, structures: list[Atoms], forces: bool = False) -> Evaluation:
-    found = potential.evaluate(structures, forces=forces)
+def _evaluate(potential: Potential, structures: list[Atoms], **settings: Any) -> Evaluation:
+    found = potential.evaluate(structures, **settings)
     for error in found.errors:
         if error is not None:
             raise RuntimeError(error)
@@ -411,20 +417,20 @@ def finite_displacements(
 ) -> Phonopy:
     """Harmonic force constants from the forces of displaced supercells.
 
-    Only displacements that symmetry does not relate are computed, in both directions where ± differ. The net
-    force on each supercell (a potential's noise) is removed; the force constants are made symmetric and obey
-    the acoustic sum rule.
+    Only displacements that symmetry does not relate are computed, in both directions where ± differ. Forces at rest,
+    and then the net force on each supercell (a potential's noise), are taken off; the force constants are made
+    symmetric and obey the acoustic sum rule.
 
     :param primitive: primitive cell, at rest.
-    :param forces: forces of many structures at once.
+    :param forces: forces of many structures at once: the supercell at rest, then the displaced ones.
     :param supercell: repeats of the cell [3].
     :param displacement: length of a displacement, Å.
     :param symprec: Å; tight, for an idealised cell.
     :returns: phonopy's object, ready for frequencies.
     """
     phonon = displaced(primitive, supercell, displacement, symprec)
-    found = forces([_to_ase(cell) for cell in phonon.supercells_with_displacements])
-    phonon.forces = np.array([f - f.mean(axis=0) for f in found])
+    at_rest, *found = forces([_to_ase(cell) for cell in (phonon.supercell, *phonon.supercells_with_displacements)])
+    phonon.forces = np.array([f - at_rest - (f - at_rest).mean(axis=0) for f in found])
     phonon.produce_force_constants(calculate_full_force_constants=False)
     phonon.symmetrize_force_constants(level=3)
     return phonon
@@ -567,7 +573,7 @@ def relaxed_for_phonons(
         if _supercell_atoms(primitive, options) <= options.max_atoms:
             start[crystal["candidate_id"]] = primitive
     names = list(start)
-    found = relax_together(list(start.values()), potential, options.relaxation, accepted=options.fmax_accepted)
+    found = relax_together(list(start.values()), potential, options.relaxation, **options.tightly)
     return {names[i]: relaxed for i, relaxed in progress(found, len(names), "crystals relaxed")}
 
 

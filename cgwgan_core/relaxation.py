@@ -27,8 +27,8 @@ from .crystal import SymmetryError, Templates, asymmetric_unit, atoms_of, spaceg
 from .energetics import Hull, formation_energies, reduced_formula, references
 from .errors import InputError
 from .jobs import logger, progress, seed
-from .potentials import Potential, neighbours
-from .potentials.protocol import voigt
+from .potentials import Neighbours, Potential, neighbours
+from .potentials.protocol import first_atoms, voigt
 
 Floats = NDArray[np.float64]
 SYMPREC_BEFORE = 0.01
@@ -49,6 +49,8 @@ STALLED = 50
 41 crystals that reached 0.001 eV/Å, one had paused for longer; 9 more had not reached it after 500 steps."""
 NEARER = 1e-4
 """eV/atom; a step this much lower in energy than all before it comes nearer, even if its forces are larger."""
+ACROSS = 0.1
+"""Å; how far pairs of atoms that are kept as neighbours, or not, may be on the other side of the cutoff in the end."""
 AT_CUTOFF = 0.005
 """Å; how near to the potential's cutoff two atoms are as far apart as it."""
 VOLUME_RANGE = (0.5, 2.0)
@@ -106,13 +108,18 @@ def relax(
     options: RelaxOptions,
     keep_symmetry: bool = True,
     accepted: float | None = None,
+    keep_pairs: bool = False,
 ) -> Relaxed:
     """Relax positions and cell. Never raises for what a crystal does: its status tells.
 
     :param keep_symmetry: impose the symmetry found at :data:`SYMPREC_BEFORE`.
     :param accepted: eV/Å; enough for a crystal that comes no nearer to ``options.fmax``.
+    :param keep_pairs: where a crystal comes no nearer, keep the neighbours that it has until the minimum that they have
+        is reached, so that a potential's kink at its cutoff does not keep the crystal from it. If its neighbours are
+        others by then, it goes on with these; if they lead it back to earlier ones, it lies in the kink, and the last
+        minimum is taken, provided that no pair is further than :data:`ACROSS` on the wrong side of the cutoff.
     """
-    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry, accepted)
+    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry, accepted, keep_pairs)
     return relaxed
 
 
@@ -122,6 +129,7 @@ def relax_together(
     options: RelaxOptions,
     keep_symmetry: bool = True,
     accepted: float | None = None,
+    keep_pairs: bool = False,
 ) -> Iterator[tuple[int, Relaxed]]:
     """Relax many crystals side by side: each as by :func:`relax`, the potential evaluates them in batches.
 
@@ -131,7 +139,7 @@ def relax_together(
     # spglib and moyo may crash, not raise, on what is no crystal: the potential refuses that first
     for i, error in enumerate(potential.evaluate(crystals).errors):
         if error is None:
-            going.append((i, _Moving(crystals[i], options, keep_symmetry, potential.cutoff, accepted)))
+            going.append((i, _Moving(crystals[i], options, keep_symmetry, potential, accepted, keep_pairs)))
         else:
             start = _bare(crystals[i])
             yield i, Relaxed(start, f"failed: {error}", np.nan, 0, np.nan, np.nan, 0, 0)
@@ -143,6 +151,7 @@ def relax_together(
             forces=True,
             stress=True,
             orbits=[moving.orbits for _, moving in going] if keep_symmetry else None,
+            pairs=[moving.pairs for _, moving in going],
         )
         assert found.forces is not None
         assert found.stresses is not None
@@ -181,12 +190,17 @@ class _Moving:
         atoms: Atoms,
         options: RelaxOptions,
         keep_symmetry: bool,
-        cutoff: float | None = None,
+        potential: Potential,
         accepted: float | None = None,
+        keep_pairs: bool = False,
     ) -> None:
-        self.start, self.options, self.cutoff, self.accepted = _bare(atoms), options, cutoff, accepted
+        self.start, self.options, self.cutoff, self.accepted = _bare(atoms), options, potential.cutoff, accepted
         self.atoms = self.start.copy()
-        self.orbits = np.arange(len(atoms))
+        self.orbits, self.by_orbit = np.arange(len(atoms)), keep_symmetry and potential.by_orbit
+        self.keep_pairs = keep_pairs and self.cutoff is not None
+        self.pairs: Neighbours | None = None
+        self.before: _Point | None = None
+        self.earlier: set[frozenset[tuple[int, ...]]] = set()
         self.status, self.steps, self.energy, self.fmax = "", 0, np.nan, np.nan
         self.lowest, self.best, self.nearer = np.inf, _Point(np.inf, self.start, np.nan, np.nan), 0
         self.spacegroup_before = spacegroup_of(self.start, SYMPREC_BEFORE)
@@ -195,10 +209,13 @@ class _Moving:
                 symmetry = FixSymmetry(self.atoms, symprec=SYMPREC_BEFORE)
                 self.orbits = orbits_of(self.atoms, symmetry)
                 self.atoms.set_constraint(symmetry)
-            self.cell = _CellFilter(self.atoms)
-            self.optimiser = BFGS(self.cell, logfile=None)
+            self._set_off()
         except Exception as error:
             self._failed(error)
+
+    def _set_off(self) -> None:
+        self.cell = _CellFilter(self.atoms)
+        self.optimiser = BFGS(self.cell, logfile=None)
 
     def advance(self, energy: float, forces: Floats, stress: Floats, error: str | None) -> None:
         """Take what the potential says of the crystal as it is, and end, or go one step on.
@@ -226,7 +243,7 @@ class _Moving:
             if trouble := _trouble(self.atoms, self.start):
                 self.status = trouble
             elif gradient < self.options.fmax:
-                self.status = "ok"
+                self._arrived()
             elif self.steps == self.options.max_steps or self.steps == self.nearer + STALLED:
                 self._give_up()
             else:
@@ -237,12 +254,48 @@ class _Moving:
         except Exception as failure:  # optimiser and symmetry finder fail in their own ways; none may end a shard
             self._failed(failure)
 
+    def _neighbours(self) -> Neighbours:
+        assert self.cutoff is not None
+        return neighbours(self.atoms, self.cutoff, first_atoms(self.orbits) if self.by_orbit else None)
+
+    def _keep(self, pairs: Neighbours) -> None:
+        """Go on with these neighbours: an energy of its own, with other minima."""
+        self.pairs = pairs
+        self.lowest, self.best, self.nearer = np.inf, _Point(np.inf, self.start, np.nan, np.nan), self.steps
+
+    def _arrived(self) -> None:
+        """End at a minimum, unless it is that of pairs which are no longer the neighbours."""
+        self.status = "ok"
+        if self.pairs is None:
+            return
+        self.earlier.add(self.pairs.names())
+        now = self._neighbours()
+        if now.names() not in self.earlier and self.steps < self.options.max_steps:
+            self.status = ""
+            self._keep(now)
+        elif (across := _across(self.pairs.moved(self.atoms), now, self.cutoff)) > ACROSS:
+            self._refuse(f"neighbours are {across:.2g} Å on the other side of the potential's cutoff")
+
     def _give_up(self) -> None:
-        _, self.atoms, self.energy, self.fmax = best = self.best
-        if self.accepted is not None and best.gradient < self.accepted:
+        _, atoms, self.energy, self.fmax = best = self.best
+        self.atoms.set_cell(atoms.cell)
+        self.atoms.set_positions(atoms.positions, apply_constraint=False)
+        if self.keep_pairs and self.pairs is None and self.steps < self.options.max_steps:
+            self.before = best
+            self._set_off()
+            self._keep(self._neighbours())
+        elif self.accepted is not None and best.gradient < self.accepted:
+            self._arrived()
+        else:
+            self._refuse(f"gradient of atoms and cell {best.gradient:.2g} eV/Å")
+
+    def _refuse(self, reason: str) -> None:
+        """Refuse the crystal, unless it was near enough to a minimum before neighbours were kept."""
+        if self.before is not None and self.accepted is not None and self.before.gradient < self.accepted:
+            _, self.atoms, self.energy, self.fmax = self.before
             self.status = "ok"
             return
-        self.status = f"not converged after {self.steps} steps: gradient of atoms and cell {best.gradient:.2g} eV/Å"
+        self.status = f"not converged after {self.steps} steps: {reason}"
         if self.cutoff is not None and at_cutoff(self.atoms, self.cutoff):
             self.status += f"; atoms are {self.cutoff:g} Å apart, where the potential ends and may have a kink"
 
@@ -328,6 +381,14 @@ def at_cutoff(atoms: Atoms, cutoff: float) -> bool:
     """
     distances = neighbours(atoms, cutoff + 0.1).distance
     return bool(len(distances) and np.abs(distances - cutoff).min() < AT_CUTOFF)
+
+
+def _across(kept: Neighbours, now: Neighbours, cutoff: float) -> float:
+    """How far, in Å, a pair is beyond the cutoff that is kept, or within it that is not."""
+    within, names = kept.names(), now.names()
+    gone = [r for name, r in zip(kept.each(), kept.distance, strict=True) if name not in names]
+    come = [r for name, r in zip(now.each(), now.distance, strict=True) if name not in within]
+    return max((abs(r - cutoff) for r in gone + come), default=0.0)
 
 
 def _trouble(moving: Atoms, start: Atoms) -> str | None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .protocol import ENERGY_SCALES, Batch, EnergyScale, Floats, Neighbours, Potential
+from .protocol import ENERGY_SCALES, Batch, EnergyScale, Floats, Neighbours, Potential, first_atoms
 
 FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
@@ -107,7 +107,7 @@ class M3GNet(Potential):
         """
         from torch_geometric.data import Batch as GraphBatch
 
-        first = [np.unique(orbit, return_index=True)[1] for orbit in orbits]
+        first = [first_atoms(orbit) for orbit in orbits]
         sizes = np.array([len(f) for f in first])
         starts = np.concatenate([[0], np.cumsum(sizes)])
         edges, bonds = [], []
@@ -219,6 +219,29 @@ def _speed_up(model: Any) -> None:
     if not model.include_state:
         for block in model.graph_layers:
             block.conv = _FusedConvolution(block.conv)
+    expansion = model.bond_expansion
+    if type(expansion.rbf).__name__ == "SphericalBesselFunction" and not expansion.rbf.smooth:
+        expansion.rbf = _ContinuedBessel(expansion.rbf)
+
+
+class _ContinuedBessel(nn.Module):
+    """matgl's ``SphericalBesselFunction``, which is constant beyond the cutoff, without a corner there.
+
+    The same for every pair within the cutoff. A pair that is kept beyond it (``pairs`` of :meth:`Potential.evaluate`)
+    goes on to be counted as it was.
+    """
+
+    def __init__(self, bessel: Any) -> None:
+        super().__init__()
+        self.functions = bessel.funcs[: bessel.max_l]
+        self.register_buffer("cutoff", bessel.cutoff)
+        self.register_buffer("roots", bessel.roots_slice, persistent=False)
+        self.register_buffer("norm", bessel.inv_norm, persistent=False)
+
+    def forward(self, distance: Tensor) -> Tensor:
+        scaled = distance.unsqueeze(-1) / self.cutoff
+        orders = zip(self.functions, self.roots, self.norm, strict=True)
+        return torch.cat([function(scaled * roots) * norm for function, roots, norm in orders], dim=1)
 
 
 class _NoThreeBody(nn.Module):

@@ -6,7 +6,7 @@ crystals. Checking the crystals, forming batches and surviving single failures a
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -113,6 +113,7 @@ class Potential(ABC):
         stress: bool = False,
         batch_size: int = BATCH_SIZE,
         orbits: Sequence[NDArray[np.int64]] | None = None,
+        pairs: Sequence["Neighbours | None"] | None = None,
     ) -> Evaluation:
         """Energies, and where asked for forces and stresses, of periodic crystals.
 
@@ -124,6 +125,9 @@ class Potential(ABC):
             symmetry-equivalent. Some potentials (:attr:`by_orbit`) then evaluate one atom of each orbit: energies
             are the same; forces and stresses are those of one atom's energy standing for its orbit's, and become
             the crystal's when averaged over its symmetry (:class:`ase.constraints.FixSymmetry` does so).
+        :param pairs: of each crystal the neighbours that count, whatever their distance by now; ``None``: those within
+            :attr:`cutoff`. Only these change as atoms move, so with them kept the energy is smooth even where a pair
+            crosses a cutoff at which a potential has a kink. With ``orbits``, those of the first atom of each.
         """
         if not self.by_orbit:
             orbits = None
@@ -135,13 +139,14 @@ class Potential(ABC):
         sound = [i for i in range(n) if errors[i] is None]
         sizes = [len(atoms) if orbits is None else int(orbits[i].max()) + 1 for i, atoms in enumerate(crystals)]
         for index in _batches(sound, sizes, batch_size, self.batch_atoms):
-            pairs: dict[int, Neighbours] = {}
+            found: dict[int, Neighbours] = {}
             for i in index if self.cutoff else ():
-                first = None if orbits is None else np.unique(orbits[i], return_index=True)[1]
-                pairs[i] = neighbours(crystals[i], self.cutoff, first)
-                errors[i] = self._lonely_or_clashing(sizes[i], pairs[i])
+                kept = pairs[i] if pairs is not None else None
+                first = first_atoms(orbits[i]) if orbits is not None else None
+                found[i] = kept.moved(crystals[i]) if kept else neighbours(crystals[i], self.cutoff, first)
+                errors[i] = self._lonely_or_clashing(sizes[i], found[i])
             good = [i for i in index if errors[i] is None]
-            for part, outcome in self._survive(good, crystals, pairs, forces, stress, orbits):
+            for part, outcome in self._survive(good, crystals, found, forces, stress, orbits):
                 if isinstance(outcome, str):
                     errors[part[0]] = outcome
                     continue
@@ -258,6 +263,24 @@ class Neighbours:
     """Lattice translation of the neighbour in whole cells, (E, 3)."""
     distance: Floats
     """(E,) Å"""
+
+    def moved(self, atoms: Atoms) -> "Neighbours":
+        """The same pairs with the distances that they have in a crystal whose atoms or cell have moved."""
+        bonds = atoms.positions[self.neighbour] - atoms.positions[self.centre] + self.image @ atoms.cell.array
+        return replace(self, distance=np.linalg.norm(bonds, axis=1))
+
+    def each(self) -> list[tuple[int, ...]]:
+        """Centre, neighbour and image of each pair."""
+        return list(map(tuple, np.column_stack([self.centre, self.neighbour, self.image]).astype(int).tolist()))
+
+    def names(self) -> frozenset[tuple[int, ...]]:
+        """Which pairs these are, wherever their atoms are."""
+        return frozenset(self.each())
+
+
+def first_atoms(orbit: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first atom of each orbit, in the order of the orbits' numbers; see :meth:`Potential.evaluate`."""
+    return np.unique(orbit, return_index=True)[1]
 
 
 def neighbours(atoms: Atoms, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:
