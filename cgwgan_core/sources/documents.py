@@ -59,7 +59,7 @@ def open_maybe_gzip(path: Path) -> BinaryIO:
 
 
 def _first_line(error: Exception) -> str:
-    words = str(error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error)
+    words = str(error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error)
     return words.strip().splitlines()[0].strip() if words.strip() else type(error).__name__
 
 
@@ -82,8 +82,11 @@ def _documents(stream: BinaryIO, path: Path) -> Iterator[tuple[str | None, Any]]
 
 def _layout(stream: BinaryIO, path: Path) -> str:
     """Where the documents are: the ijson prefix of a list's items, or one of the two other layouts."""
-    if not stream.read(4096).strip():
+    start = stream.read(4096)
+    if not start.strip():
         raise InputError(f"{path}: empty; write or download the file again")
+    if start.startswith(b"PAR1"):
+        raise InputError(f"{path}: a Parquet file, not JSON; set data.source to parquet")
     stream.seek(0)
     depth, key = 0, ""
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):

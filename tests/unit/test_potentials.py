@@ -129,6 +129,36 @@ def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
     assert (m3gnet.name, m3gnet.energy_scale) == (M3GNET, "mp_uncorrected")
 
 
+def test_neighbours_that_are_kept_give_the_same_where_no_pair_crosses_the_cutoff(potential: Potential) -> None:
+    at_rest, moved = rattled(1), rattled(1)
+    pairs = neighbours(at_rest, potential.cutoff)
+    moved.positions[1] += [1e-3, 0.0, -2e-3]
+    moved.set_cell(moved.cell.array * 1.0001, scale_atoms=True)
+    assert neighbours(moved, potential.cutoff).names() == pairs.names()  # no pair has crossed
+    plain = potential.evaluate([at_rest, moved], forces=True, stress=True)
+    kept = potential.evaluate([at_rest, moved], forces=True, stress=True, pairs=[pairs, pairs])
+    assert kept.energies == pytest.approx(plain.energies, abs=1e-5)
+    for ours, theirs in zip((*kept.forces, *kept.stresses), (*plain.forces, *plain.stresses), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_m3gnet_has_a_kink_at_its_cutoff_and_none_with_neighbours_kept(shared_models: Path) -> None:
+    """Rock salt with its fifth shell of neighbours, √5 a/2, a little within and beyond 5 Å."""
+    m3gnet = load(PotentialOptions(path=str(shared_models / M3GNET)))
+    edge, step = 2 * m3gnet.cutoff / np.sqrt(5), 2e-3
+    crystals = [bulk("MgO", "rocksalt", a=edge + i * step) for i in (-1.5, -0.5, 0.5, 1.5)]
+    pairs = neighbours(crystals[0], m3gnet.cutoff)
+    assert [len(neighbours(atoms, m3gnet.cutoff).centre) for atoms in crystals] == [2 * n for n in (56, 56, 32, 32)]
+
+    def pressures(**settings) -> np.ndarray:
+        return m3gnet.evaluate(crystals, stress=True, **settings).stresses[:, 0, 0]
+
+    plain, kept = np.diff(pressures()), np.diff(pressures(pairs=[pairs] * 4))
+    assert plain[0] == pytest.approx(plain[2], rel=0.3)  # smooth on either side
+    assert abs(plain[1] - plain[0]) > 5 * abs(plain[0] - plain[2])
+    assert kept == pytest.approx(np.full(3, plain[0]), rel=0.1)
+
+
 @pytest.mark.parametrize("name", [M3GNET, "M3GNet-MatPES-PBE-v2025.1-PES"])
 def test_one_atom_of_each_orbit_stands_for_all(shared_models: Path, name: str) -> None:
     """Random templates of all kinds of groups; the second potential's three-body terms are alive."""

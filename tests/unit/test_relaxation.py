@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.fd import calculate_numerical_stress
 from ase.constraints import FixSymmetry
 from ase.eos import calculate_eos
 from ase.filters import UnitCellFilter
@@ -21,7 +22,9 @@ from cgwgan_core.energetics import Hull, formation_energies
 from cgwgan_core.errors import InputError
 from cgwgan_core.jobs import Provenance
 from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.potentials.protocol import Batch
 from cgwgan_core.relaxation import (
+    ACROSS,
     STALLED,
     KnownPhasesOptions,
     RelaxOptions,
@@ -155,6 +158,73 @@ def test_atoms_at_the_cutoff_are_told(emt: Potential, monkeypatch: pytest.Monkey
     monkeypatch.setattr("cgwgan_core.relaxation.AT_CUTOFF", 0.2)
     stuck = relax(bulk("Cu", a=3.6), emt, RelaxOptions(fmax=1e-9, max_steps=1))
     assert stuck.status.endswith("where the potential ends and may have a kink")
+
+
+class Groove(Potential):
+    """Pairs repel with a constant force up to the cutoff, where it ends; the volume is held by a spring."""
+
+    name, energy_scale, digest, versions = "groove", "matpes", "", {}
+    cutoff = 3.0 * np.sqrt(2)
+    push, stiffness, volume = 0.1, 40.0, 26.5  # eV/Å, eV, Å³ for each atom
+
+    def unknown(self, symbols: set[str]) -> set[str]:
+        return set()
+
+    def compute(self, crystals, pairs, forces, stress) -> Batch:
+        energies, all_forces, stresses = [], [], []
+        for atoms, found in zip(crystals, pairs, strict=True):
+            bonds = atoms.positions[found.neighbour] - atoms.positions[found.centre] + found.image @ atoms.cell.array
+            unit = bonds / found.distance[:, None]
+            excess = atoms.get_volume() / (self.volume * len(atoms)) - 1
+            energies.append(
+                self.push / 2 * (self.cutoff - found.distance).sum() + len(atoms) * self.stiffness / 2 * excess**2
+            )
+            pulls = np.zeros((len(atoms), 3))
+            np.add.at(pulls, found.centre, -self.push * unit)
+            all_forces.append(pulls)
+            pressure = self.stiffness * excess / self.volume
+            stresses.append(-self.push / 2 * bonds.T @ unit / atoms.get_volume() + pressure * np.eye(3))
+        return Batch(np.array(energies), all_forces, np.array(stresses))
+
+
+def test_a_crystal_in_the_kink_gets_to_a_minimum_with_its_neighbours_kept() -> None:
+    """Simple cubic: the second neighbours push until they are no longer within the cutoff, then the spring pulls."""
+    groove, options = Groove(), RelaxOptions(fmax=1e-4, max_steps=500)
+    atoms = Atoms("Cu", cell=[2.97] * 3, pbc=True)
+    found = groove.evaluate([atoms], forces=True, stress=True)
+    numerical = atoms.copy()
+    numerical.calc = groove.calculator()
+    assert found.stresses[0] == pytest.approx(calculate_numerical_stress(numerical, voigt=False), abs=1e-6)
+
+    stuck = relax(atoms, groove, options)
+    assert stuck.status.startswith("not converged after")
+    assert stuck.status.endswith("where the potential ends and may have a kink")
+    kept = relax(atoms, groove, options, keep_pairs=True)
+    assert (kept.status, kept.fmax < 1e-4) == ("ok", True)
+    edge = kept.atoms.cell.lengths()
+    assert edge == pytest.approx(np.full(3, edge[0]))
+    assert 0 < abs(edge[0] - 3) < ACROSS / np.sqrt(2)
+    # a minimum of one side, with 6 or with 18 neighbours: dE/da = 0
+    excess = edge[0] ** 3 / groove.volume - 1
+    spring = groove.stiffness * excess * 3 * edge[0] ** 2 / groove.volume
+    assert any(
+        spring == pytest.approx(p, abs=1e-3) for p in (3 * groove.push, 3 * groove.push + 6 * np.sqrt(2) * groove.push)
+    )
+
+
+def test_neighbours_far_across_the_cutoff_are_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgwgan_core.relaxation.ACROSS", 1e-6)
+    atoms, options = Atoms("Cu", cell=[2.97] * 3, pbc=True), RelaxOptions(fmax=1e-4, max_steps=500)
+    refused = relax(atoms, Groove(), options, keep_pairs=True)
+    assert "on the other side of the potential's cutoff" in refused.status
+    near = relax(atoms, Groove(), options, keep_pairs=True, accepted=10.0)
+    assert near.ok  # as it was before its neighbours were kept
+
+
+def test_kept_neighbours_change_nothing_where_a_minimum_is_reached(chgnet: Potential) -> None:
+    atoms = bulk("MgO", "rocksalt", a=4.3)
+    plain, kept = (relax(atoms, chgnet, RelaxOptions(fmax=0.01), keep_pairs=keep) for keep in (False, True))
+    assert (kept.n_steps, kept.energy_per_atom) == (plain.n_steps, plain.energy_per_atom)
 
 
 def test_a_relaxation_that_comes_no_nearer_ends_at_its_best_point(emt: Potential) -> None:

@@ -351,6 +351,14 @@ def test_dump_without_structures(fails, tmp_path, content, match):
     assert str(path) in fails("mp_dump", path, match=match)
 
 
+def test_a_parquet_file_given_as_a_dump(fails, tmp_path):
+    path = tmp_path / "dump.parquet"
+    pq.write_table(arrays(), path)
+    fails("mp_dump", path, match=r"dump\.parquet: a Parquet file, not JSON; set data\.source to parquet")
+    path.write_bytes(b"\x89PNG\xc6\xfe")
+    fails("mp_dump", path, match="not JSON before the first record")
+
+
 def test_dump_of_real_entries(run, shared_data):
     result = run("mp_dump", shared_data / "ba_ru_o_mp_entries.json.gz")
     assert len(result.ids) == 88
