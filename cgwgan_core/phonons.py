@@ -152,6 +152,8 @@ class PhononResult:
     """eV/atom, of ``atoms``, by the potential, uncorrected."""
     relaxed_fmax: float | None = None
     """eV/Å, largest force on an atom after the relaxation."""
+    across_cutoff: float | None = None
+    """Å, how far a pair that counted, or did not, was across the potential's cutoff in the end (:func:`relax`)."""
     min_frequency: float | None = None
     """THz, over mesh and path, without the acoustic modes at Γ."""
     min_frequency_q: list[float] | None = None
@@ -199,6 +201,7 @@ class PhononResult:
             "spacegroup": self.spacegroup,
             "energy_per_atom": self.energy_per_atom,
             "relaxed_fmax": self.relaxed_fmax,
+            "across_cutoff": self.across_cutoff,
             "status": self.status,
         }
 
@@ -267,6 +270,7 @@ def _judge(
         spacegroup=spacegroup,
         energy_per_atom=float(energy),
         relaxed_fmax=relaxed.fmax,
+        across_cutoff=relaxed.across,
         min_frequency=lowest,
         min_frequency_q=q,
         verdict=options.verdict(lowest),

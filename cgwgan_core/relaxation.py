@@ -95,6 +95,9 @@ class Relaxed:
     """International Tables number before, at :data:`SYMPREC_BEFORE`; 0 where none is found."""
     spacegroup: int
     """International Tables number after, at :data:`SYMPREC_AFTER`; 0 where none is found."""
+    across: float = 0.0
+    """Å; how far a pair of atoms is across the potential's cutoff at this minimum of kept neighbours; 0 where it is
+    one of the potential itself."""
 
     @property
     def ok(self) -> bool:
@@ -201,7 +204,7 @@ class _Moving:
         self.pairs: Neighbours | None = None
         self.before: _Point | None = None
         self.earlier: set[frozenset[tuple[int, ...]]] = set()
-        self.status, self.steps, self.energy, self.fmax = "", 0, np.nan, np.nan
+        self.status, self.steps, self.energy, self.fmax, self.across = "", 0, np.nan, np.nan, 0.0
         self.lowest, self.best, self.nearer = np.inf, _Point(np.inf, self.start, np.nan, np.nan), 0
         self.spacegroup_before = spacegroup_of(self.start, SYMPREC_BEFORE)
         try:
@@ -273,8 +276,10 @@ class _Moving:
         if now.names() not in self.earlier and self.steps < self.options.max_steps:
             self.status = ""
             self._keep(now)
-        elif (across := _across(self.pairs.moved(self.atoms), now, self.cutoff)) > ACROSS:
-            self._refuse(f"neighbours are {across:.2g} Å on the other side of the potential's cutoff")
+            return
+        self.across = _across(self.pairs.moved(self.atoms), now, self.cutoff)
+        if self.across > ACROSS:
+            self._refuse(f"neighbours are {self.across:.2g} Å on the other side of the potential's cutoff")
 
     def _give_up(self) -> None:
         _, atoms, self.energy, self.fmax = best = self.best
@@ -293,7 +298,7 @@ class _Moving:
         """Refuse the crystal, unless it was near enough to a minimum before neighbours were kept."""
         if self.before is not None and self.accepted is not None and self.before.gradient < self.accepted:
             _, self.atoms, self.energy, self.fmax = self.before
-            self.status = "ok"
+            self.status, self.across = "ok", 0.0
             return
         self.status = f"not converged after {self.steps} steps: {reason}"
         if self.cutoff is not None and at_cutoff(self.atoms, self.cutoff):
@@ -319,6 +324,7 @@ class _Moving:
             volume_change=float(relaxed.get_volume() / self.start.get_volume()) if sound else np.nan,
             spacegroup_before=self.spacegroup_before,
             spacegroup=spacegroup_of(relaxed, SYMPREC_AFTER),
+            across=self.across,
         )
 
 

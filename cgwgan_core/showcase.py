@@ -18,8 +18,9 @@ one is without what the database has, which the ranking leaves out here; its las
 COLUMNS = (
     "candidate_id", "formula", "spacegroup", "spacegroup_symbol", "n_atoms", "energy_above_hull",
     "second_energy_above_hull", "decomposition", "formation_energy_per_atom", "min_frequency", "verdict",
-    "paper_stable", "mechanically_stable", "bulk_modulus", "shear_modulus", "vibrational_free_energy_per_atom",
-    "heat_capacity_per_atom", "nearest_known", "nearest_known_similarity", "parent_id", "template_id", "potential",
+    "paper_stable", "across_cutoff", "mechanically_stable", "bulk_modulus", "shear_modulus",
+    "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "nearest_known", "nearest_known_similarity",
+    "parent_id", "template_id", "potential",
 )  # fmt: skip
 """Of ``tables.STABLE``, in the table of the showcase."""
 

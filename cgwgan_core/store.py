@@ -32,7 +32,7 @@ from .tables import PHONONS, STABLE, read, replacing
 KEYS = (
     "candidate_id", "spacegroup", "spacegroup_symbol", "energy_per_atom", "formation_energy_per_atom",
     "energy_above_hull", "decomposition", "second_potential", "second_energy_above_hull", "disagreement",
-    "min_frequency", "verdict", "paper_stable", "parent_id", "energy_gain",
+    "min_frequency", "verdict", "paper_stable", "across_cutoff", "parent_id", "energy_gain",
     "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "mechanically_stable", "elastic_min_eigenvalue",
     "bulk_modulus", "shear_modulus", "nearest_known", "nearest_known_similarity", "nearest_survivor",
     "nearest_survivor_similarity", "potential", "template_id", "rank",

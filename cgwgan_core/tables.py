@@ -202,6 +202,12 @@ UNIQUE = _extend(
     _FALLS_APART,
     _field("phonon_rank", I32, "order of the phonon calculations, 1 is first; null: not calculated"),
 )
+_ACROSS = _field(
+    "across_cutoff",
+    F64,
+    "how far a pair is across the potential's cutoff at this minimum of kept neighbours; 0: of the potential itself",
+    "Å",
+)
 _FINALIST = [
     _field("vibrational_free_energy_per_atom", F64, "harmonic, at 300 K, with zero-point energy", "eV/atom"),
     _field("heat_capacity_per_atom", F64, "harmonic, at 300 K; 3 is the classical limit", "k_B"),
@@ -233,6 +239,7 @@ PHONONS = pa.schema(
         _field("spacegroup", I16, "International Tables number of this cell, relaxed to the phonons' fmax"),
         _field("energy_per_atom", F64, "of this cell, by the potential, uncorrected", "eV/atom"),
         _field("relaxed_fmax", F64, "largest force on an atom after that relaxation", "eV/Å"),
+        _ACROSS,
         *_FINALIST,
         _field("elastic_tensor", pa.list_(F64), "elastic constants, Voigt's notation, flattened [36]", "GPa"),
         _field(
@@ -263,6 +270,7 @@ STABLE = pa.schema(
         _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
         _field("parent_id", STR, "unstable crystal whose imaginary mode led to this one; null: generated as such"),
         _field("energy_gain", F64, "how far it lies below that parent", "eV/atom"),
+        _ACROSS,
         *_FINALIST,
         _field("nearest_known", STR, "known phase of the formula whose diffraction pattern is the most alike"),
         _field("nearest_known_similarity", F64, "cosine of the two patterns: 1 is equal"),

@@ -203,7 +203,8 @@ def test_a_crystal_in_the_kink_gets_to_a_minimum_with_its_neighbours_kept() -> N
     assert (kept.status, kept.fmax < 1e-4) == ("ok", True)
     edge = kept.atoms.cell.lengths()
     assert edge == pytest.approx(np.full(3, edge[0]))
-    assert 0 < abs(edge[0] - 3) < ACROSS / np.sqrt(2)
+    assert kept.across == pytest.approx(abs(np.sqrt(2) * edge[0] - groove.cutoff))
+    assert 0 < kept.across < ACROSS
     # a minimum of one side, with 6 or with 18 neighbours: dE/da = 0
     excess = edge[0] ** 3 / groove.volume - 1
     spring = groove.stiffness * excess * 3 * edge[0] ** 2 / groove.volume
@@ -218,7 +219,7 @@ def test_neighbours_far_across_the_cutoff_are_no_minimum(monkeypatch: pytest.Mon
     refused = relax(atoms, Groove(), options, keep_pairs=True)
     assert "on the other side of the potential's cutoff" in refused.status
     near = relax(atoms, Groove(), options, keep_pairs=True, accepted=10.0)
-    assert near.ok  # as it was before its neighbours were kept
+    assert (near.ok, near.across) == (True, 0.0)  # as it was before its neighbours were kept
 
 
 def test_kept_neighbours_change_nothing_where_a_minimum_is_reached(chgnet: Potential) -> None:
