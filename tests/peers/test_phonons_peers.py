@@ -1,5 +1,6 @@
 """Phonons against a plain script of phonopy and ASE that shares no code with ours and uses no symmetry."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 import spglib
 from ase import Atoms
 from ase.build import bulk
+from ase.spacegroup import crystal
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from cgwgan_core.phonons import PhononOptions, PhononResult, phonons, standardise
-from cgwgan_core.potentials import Potential, PotentialOptions, load
+from cgwgan_core.potentials import Potential, PotentialOptions, load, neighbours
 
 PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 MODEL = "M3GNet-MP-2021.2.8-PES"
@@ -43,7 +45,22 @@ def plain_calculator(shared_models: Path):
     return PESCalculator(matgl.load_model(str(shared_models / MODEL)), stress_unit="eV/A3")
 
 
-def _plain(atoms: Atoms, calculator) -> Phonopy:
+@pytest.fixture
+def double_precision(shared_models: Path):
+    """Makes the same in double precision, which matgl sets for all that runs from then on."""
+    import matgl
+    from matgl.ext.ase import PESCalculator
+
+    def make():
+        potential = matgl.load_model(str(shared_models / MODEL))
+        matgl.set_default_dtype("float", 64)
+        return PESCalculator(potential.double(), stress_unit="eV/A3")
+
+    yield make
+    matgl.set_default_dtype("float", 32)
+
+
+def _plain(atoms: Atoms, calculator, distance: float = 0.01) -> Phonopy:
     """Every atom of spglib's primitive cell displaced both ways along x, y and z; full force constants."""
     cell, positions, numbers = spglib.find_primitive(
         (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=1e-3
@@ -54,7 +71,7 @@ def _plain(atoms: Atoms, calculator) -> Phonopy:
         primitive_matrix="P",
         is_symmetry=False,
     )
-    phonon.generate_displacements(distance=0.01, is_plusminus=True, is_diagonal=False)
+    phonon.generate_displacements(distance=distance, is_plusminus=True, is_diagonal=False)
     forces = []
     for supercell in phonon.supercells_with_displacements:
         displaced = Atoms(supercell.symbols, scaled_positions=supercell.scaled_positions, cell=supercell.cell, pbc=True)
@@ -91,6 +108,27 @@ def test_plain_script_agrees(name: str, m3gnet: Potential, plain_calculator) -> 
     mesh = plain.run_mesh([8, 8, 8], is_gamma_center=True, is_mesh_symmetry=False)
     not_gamma = np.abs(mesh.qpoints).max(axis=1) > 1e-8
     assert mesh.frequencies[not_gamma].min() > ours.min_frequency - 0.02
+
+
+def test_a_crystal_at_the_cutoff_has_the_frequencies_of_short_displacements(
+    m3gnet: Potential, plain_calculator, double_precision
+) -> None:
+    """Two atoms are 0.005 Å from being neighbours, which displacements of 0.01 Å make them: half a THz off."""
+    sites = [(0, 0, 0.5), (0, 0, 0), (0.06652706, 0.5, 0.88436822), (0.21449381, 0, 0.29469266)]
+    cell = [9.46893629, 3.24460993, 6.88248080, 90, 127.78433763, 90]
+    atoms = crystal(["Ba", "Ru", "O", "O"], sites, spacegroup=12, cellpar=cell, primitive_cell=True)
+    ours = phonons(atoms, m3gnet, PhononOptions(min_length=None))
+    assert ours.status == "ok"
+    apart = neighbours(ours.atoms, 6.0).distance - m3gnet.cutoff
+    assert 1e-3 < np.abs(apart).min() < 0.01
+    q = [point for point in product((0, 0.25, 0.5), repeat=3) if any(point)]
+    mostly = _plain(ours.atoms, plain_calculator).run_qpoints(q).frequencies
+    exact = _plain(ours.atoms, double_precision(), 1e-4)
+    reciprocal = np.linalg.inv(ours.atoms.cell.array).T
+    # of ours only the lowest is kept
+    lowest = np.array(ours.min_frequency_q) @ reciprocal @ exact.primitive.cell.T
+    assert exact.run_qpoints([lowest]).frequencies.min() == pytest.approx(ours.min_frequency, abs=0.02)
+    assert np.abs(mostly - exact.run_qpoints(q).frequencies).max() > 0.1
 
 
 @pytest.mark.parametrize(("name", "expected"), [("MgO", 0.97), ("NaCl", 0.37), ("BaTiO3", -7.8), ("SrTiO3", -1.9)])
