@@ -80,8 +80,7 @@ class PhononOptions:
     max_atoms: int = 400
     """Supercells with more atoms are refused."""
     max_minutes: float = 30.0
-    """Minutes after which a crystal is given up; the relaxation beside the others of its shard, which ``max_steps``
-    limits, and its child apart."""
+    """Minutes after which a crystal is given up; its child has as many again."""
     follow: int = 0
     """Of the first so many crystals, in the order of their phonons, the unstable ones are followed."""
 
@@ -110,7 +109,7 @@ class PhononOptions:
     @property
     def tightly(self) -> dict[str, Any]:
         """Further arguments of that relaxation: the minimum must be that of a smooth energy."""
-        return {"accepted": self.fmax_accepted, "keep_pairs": True}
+        return {"accepted": self.fmax_accepted, "keep_pairs": True, "max_minutes": self.max_minutes}
 
     def verdict(self, lowest: float) -> str:
         """One of :data:`VERDICTS`, for a lowest frequency in THz."""
@@ -229,7 +228,8 @@ def judge(
     :param relaxed: the crystal, if it has been relaxed already (:func:`relax_together`).
     """
     try:
-        return _judge(atoms, TimeLimited(potential, options.max_minutes), options, relaxed)
+        left = options.max_minutes - (relaxed.minutes if relaxed else 0.0)
+        return _judge(atoms, TimeLimited(potential, left), options, relaxed)
     except MemoryError:
         raise  # the machine's fault, not the crystal's
     except OutOfTime:

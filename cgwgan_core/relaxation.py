@@ -8,6 +8,7 @@ displacement of their atoms: where that ends clearly lower, symmetry was a saddl
 what goes on. Distortions that need a larger cell are not seen in this way; phonons tell of them.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -98,6 +99,8 @@ class Relaxed:
     across: float = 0.0
     """Å; how far a pair of atoms is across the potential's cutoff at this minimum of kept neighbours; 0 where it is
     one of the potential itself."""
+    minutes: float = 0.0
+    """What it took of the potential's time."""
 
     @property
     def ok(self) -> bool:
@@ -112,6 +115,7 @@ def relax(
     keep_symmetry: bool = True,
     accepted: float | None = None,
     keep_pairs: bool = False,
+    max_minutes: float = np.inf,
 ) -> Relaxed:
     """Relax positions and cell. Never raises for what a crystal does: its status tells.
 
@@ -121,8 +125,9 @@ def relax(
         is reached, so that a potential's kink at its cutoff does not keep the crystal from it. If its neighbours are
         others by then, it goes on with these; if they lead it back to earlier ones, it lies in the kink, and the last
         minimum is taken, provided that no pair is further than :data:`ACROSS` on the wrong side of the cutoff.
+    :param max_minutes: minutes after which the crystal is given up; beside others, its atoms' share of the time counts.
     """
-    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry, accepted, keep_pairs)
+    ((_, relaxed),) = relax_together([atoms], potential, options, keep_symmetry, accepted, keep_pairs, max_minutes)
     return relaxed
 
 
@@ -133,6 +138,7 @@ def relax_together(
     keep_symmetry: bool = True,
     accepted: float | None = None,
     keep_pairs: bool = False,
+    max_minutes: float = np.inf,
 ) -> Iterator[tuple[int, Relaxed]]:
     """Relax many crystals side by side: each as by :func:`relax`, the potential evaluates them in batches.
 
@@ -149,6 +155,7 @@ def relax_together(
     threads = ThreadpoolController()
     going.sort(key=lambda pair: len(pair[1].atoms))  # crystals of one size fill a batch best
     while going:
+        start, atoms_in_all = time.monotonic(), sum(len(moving.atoms) for _, moving in going)
         found = potential.evaluate(
             [moving.atoms for _, moving in going],
             forces=True,
@@ -156,12 +163,16 @@ def relax_together(
             orbits=[moving.orbits for _, moving in going] if keep_symmetry else None,
             pairs=[moving.pairs for _, moving in going],
         )
+        minutes = (time.monotonic() - start) / 60
         assert found.forces is not None
         assert found.stresses is not None
         # matrices of the cell are 3 x 3: with several BLAS threads each takes milliseconds, not microseconds
         with threads.limit(limits=1, user_api="blas"):
             for row, (i, moving) in enumerate(going):
                 moving.advance(found.energies[row], found.forces[row], found.stresses[row], found.errors[row])
+                moving.minutes += minutes * len(moving.atoms) / atoms_in_all
+                if not moving.status and moving.minutes > max_minutes:
+                    moving.status = f"refused: takes longer than max_minutes ({max_minutes:g})"
                 if moving.status:
                     yield i, moving.result()
         going = [pair for pair in going if not pair[1].status]
@@ -205,6 +216,7 @@ class _Moving:
         self.before: _Point | None = None
         self.earlier: set[frozenset[tuple[int, ...]]] = set()
         self.status, self.steps, self.energy, self.fmax, self.across = "", 0, np.nan, np.nan, 0.0
+        self.minutes = 0.0
         self.lowest, self.best, self.nearer = np.inf, _Point(np.inf, self.start, np.nan, np.nan), 0
         self.spacegroup_before = spacegroup_of(self.start, SYMPREC_BEFORE)
         try:
@@ -325,6 +337,7 @@ class _Moving:
             spacegroup_before=self.spacegroup_before,
             spacegroup=spacegroup_of(relaxed, SYMPREC_AFTER),
             across=self.across,
+            minutes=self.minutes,
         )
 
 

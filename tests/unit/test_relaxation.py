@@ -1,6 +1,7 @@
 """Relaxation of sound and unsound crystals, of a shortlist, and of the known phases."""
 
 import logging
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,19 @@ def test_neighbours_far_across_the_cutoff_are_no_minimum(monkeypatch: pytest.Mon
     assert "on the other side of the potential's cutoff" in refused.status
     near = relax(atoms, Groove(), options, keep_pairs=True, accepted=10.0)
     assert (near.ok, near.across) == (True, 0.0)  # as it was before its neighbours were kept
+
+
+def test_a_crystal_beside_others_is_given_up_after_its_own_time(
+    emt: Potential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that ticks once a minute, an evaluation lasts a minute: 32 parts of 33 are the larger crystal's."""
+    done = relax(bulk("Cu", a=3.6), emt, RelaxOptions(fmax=1e-4)).atoms
+    crystals = [bulk("Cu", a=3.7, cubic=True).repeat(2), done]
+    monkeypatch.setattr("cgwgan_core.relaxation.time.monotonic", lambda ticks=count(): 60.0 * next(ticks))
+    found = dict(relax_together(crystals, emt, RelaxOptions(fmax=1e-3), max_minutes=0.5))
+    assert found[0].status == "refused: takes longer than max_minutes (0.5)"
+    assert found[1].ok
+    assert [found[0].minutes, found[1].minutes] == pytest.approx([32 / 33, 1 / 33])
 
 
 def test_kept_neighbours_change_nothing_where_a_minimum_is_reached(chgnet: Potential) -> None:
