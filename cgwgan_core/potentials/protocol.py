@@ -88,7 +88,7 @@ class Potential(ABC):
     def compute(self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch of sound crystals, all at once.
 
-        :param pairs: neighbours of the atoms of each crystal, within :attr:`cutoff`.
+        :param pairs: neighbours of the atoms of each crystal: within :attr:`cutoff`, or kept from when they were.
         """
 
     def compute_by_orbit(
@@ -101,7 +101,7 @@ class Potential(ABC):
     ) -> Batch:
         """Evaluate one batch of sound crystals from one atom of each orbit; only where :attr:`by_orbit` is true.
 
-        :param pairs: neighbours of the first atom of each orbit of each crystal, within :attr:`cutoff`.
+        :param pairs: neighbours of the first atom of each orbit of each crystal, as in :meth:`compute`.
         :param orbits: as in :meth:`evaluate`.
         """
         raise NotImplementedError
