@@ -157,13 +157,13 @@ def plain(folder: str, shards: list[str], number: int, most_atoms: int, options:
     # a displacement that no pair crosses the cutoff by: ours, or else a short one
     smooth = np.where(np.array(margins) > options.displacement, as_mostly, limits)
     for what, other in (
-        (f"{options.displacement:g} Å, or {SHORT:g} where a pair crosses the cutoff by more", smooth),
+        (f"{options.displacement:g} Å, or {SHORT:g} Å where a pair would cross the cutoff", smooth),
         (f"{SHORT:g} Å in double precision", limits),
         (f"{options.displacement:g} Å", as_mostly),
     ):
         off = np.abs(lowest - other)
         print(
-            f"\nplain, {what}: within 0.02 THz {(off <= 0.02).sum()} of {len(off)}; largest difference {off.max():.4f}, "
+            f"\nplain, {what}: within 0.02 THz {(off <= 0.02).sum()} of {len(off)}; largest {off.max():.4f}, "
             f"median {np.median(off):.4f} THz"
         )
     print(f"\nForces of the displaced supercells {ours.sum():.1f} s, by an ASE loop {loops.sum():.1f} s")
