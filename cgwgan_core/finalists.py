@@ -17,7 +17,7 @@ from pymatgen.analysis.elasticity import ElasticTensor
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from .potentials import Potential, neighbours
+from .potentials import Potential
 from .potentials.protocol import voigt
 
 Floats = NDArray[np.float64]
@@ -77,8 +77,8 @@ def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> F
             atoms = primitive.copy()
             atoms.set_cell(primitive.cell.array @ (np.eye(3) + strain), scale_atoms=True)
             strained.append(atoms)
-    pairs = neighbours(primitive, potential.cutoff) if potential.cutoff else None
-    found = potential.evaluate(strained, forces=True, stress=True, pairs=[pairs] * len(strained))
+    pairs = [potential.neighbours(primitive)] * len(strained)  # as in the phonons
+    found = potential.evaluate(strained, forces=True, stress=True, pairs=pairs)
     for error in found.errors:
         if error is not None:
             raise RuntimeError(error)

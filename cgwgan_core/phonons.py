@@ -31,7 +31,7 @@ from .distortion import distorted, soft_mode
 from .errors import InputError
 from .finalists import elasticity, thermodynamics
 from .jobs import logger, progress
-from .potentials import Evaluation, Potential, neighbours
+from .potentials import Evaluation, Potential
 from .potentials.protocol import Batch
 from .relaxation import Relaxed, RelaxOptions, relax, relax_together
 from .resume import KeptRows
@@ -257,8 +257,9 @@ def _judge(
     energy = _evaluate(potential, [primitive]).energy_per_atom[0]
 
     def forces(structures: list[Atoms]) -> list[np.ndarray]:
-        pairs = neighbours(structures[0], potential.cutoff) if potential.cutoff else None
-        return _evaluate(potential, structures, forces=True, pairs=[pairs] * len(structures)).forces
+        # those of the first, which is at rest: what a displacement carries across the cutoff is no force constant
+        pairs = [potential.neighbours(structures[0])] * len(structures)
+        return _evaluate(potential, structures, forces=True, pairs=pairs).forces
 
     phonon = finite_displacements(primitive, forces, repeats, options.displacement)
     bands = phonon.run_band_structure(path.legs)

@@ -113,8 +113,7 @@ class M3GNet(Potential):
         edges, bonds = [], []
         for atoms, found, orbit, start in zip(crystals, pairs, orbits, starts[:-1], strict=True):
             edges.append(np.stack([orbit[found.centre], orbit[found.neighbour]]) + start)
-            places = atoms.positions
-            bonds.append(places[found.neighbour] - places[found.centre] + found.image @ atoms.cell.array)
+            bonds.append(found.bonds(atoms))
         symbols = [[atoms.symbols[i] for i in f] for atoms, f in zip(crystals, first, strict=True)]
         species = np.array([self._species[symbol] for several in symbols for symbol in several])
         owner = np.repeat(np.arange(len(crystals)), sizes)

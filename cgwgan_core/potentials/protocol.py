@@ -162,6 +162,10 @@ class Potential(ABC):
         n_atoms = np.array([len(atoms) for atoms in crystals], dtype=np.int64)
         return Evaluation(energies, n_atoms, errors, all_forces, stresses)
 
+    def neighbours(self, atoms: Atoms) -> "Neighbours | None":
+        """What :meth:`evaluate` would take for ``pairs`` by itself; ``None`` where :attr:`cutoff` is unknown."""
+        return neighbours(atoms, self.cutoff) if self.cutoff else None
+
     def calculator(self) -> Calculator:
         """An ASE calculator of energy, forces and stress that goes through :meth:`evaluate`."""
         return PotentialCalculator(self)
@@ -264,10 +268,13 @@ class Neighbours:
     distance: Floats
     """(E,) Å"""
 
+    def bonds(self, atoms: Atoms) -> Floats:
+        """Vectors from each centre to its neighbour, (E, 3) Å."""
+        return atoms.positions[self.neighbour] - atoms.positions[self.centre] + self.image @ atoms.cell.array
+
     def moved(self, atoms: Atoms) -> "Neighbours":
         """The same pairs with the distances that they have in a crystal whose atoms or cell have moved."""
-        bonds = atoms.positions[self.neighbour] - atoms.positions[self.centre] + self.image @ atoms.cell.array
-        return replace(self, distance=np.linalg.norm(bonds, axis=1))
+        return replace(self, distance=np.linalg.norm(self.bonds(atoms), axis=1))
 
     def each(self) -> list[tuple[int, ...]]:
         """Centre, neighbour and image of each pair."""

@@ -113,7 +113,7 @@ def test_plain_script_agrees(name: str, m3gnet: Potential, plain_calculator) -> 
 def test_a_crystal_at_the_cutoff_has_the_frequencies_of_short_displacements(
     m3gnet: Potential, plain_calculator, double_precision
 ) -> None:
-    """Two atoms are 0.005 Å from being neighbours, which displacements of 0.01 Å make them: half a THz off."""
+    """Two atoms are 0.005 Å from being neighbours, which displacements of 0.01 Å make them."""
     sites = [(0, 0, 0.5), (0, 0, 0), (0.06652706, 0.5, 0.88436822), (0.21449381, 0, 0.29469266)]
     cell = [9.46893629, 3.24460993, 6.88248080, 90, 127.78433763, 90]
     atoms = crystal(["Ba", "Ru", "O", "O"], sites, spacegroup=12, cellpar=cell, primitive_cell=True)
@@ -125,7 +125,7 @@ def test_a_crystal_at_the_cutoff_has_the_frequencies_of_short_displacements(
     mostly = _plain(ours.atoms, plain_calculator).run_qpoints(q).frequencies
     exact = _plain(ours.atoms, double_precision(), 1e-4)
     reciprocal = np.linalg.inv(ours.atoms.cell.array).T
-    # of ours only the lowest is kept
+    # a row holds no frequencies but the lowest and the path's
     lowest = np.array(ours.min_frequency_q) @ reciprocal @ exact.primitive.cell.T
     assert exact.run_qpoints([lowest]).frequencies.min() == pytest.approx(ours.min_frequency, abs=0.02)
     assert np.abs(mostly - exact.run_qpoints(q).frequencies).max() > 0.1

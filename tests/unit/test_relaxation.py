@@ -174,7 +174,7 @@ class Groove(Potential):
     def compute(self, crystals, pairs, forces, stress) -> Batch:
         energies, all_forces, stresses = [], [], []
         for atoms, found in zip(crystals, pairs, strict=True):
-            bonds = atoms.positions[found.neighbour] - atoms.positions[found.centre] + found.image @ atoms.cell.array
+            bonds = found.bonds(atoms)
             unit = bonds / found.distance[:, None]
             excess = atoms.get_volume() / (self.volume * len(atoms)) - 1
             energies.append(
