@@ -396,12 +396,16 @@ def _draw_bands(axes: Axes, crystal: Bands, rasterized: bool) -> None:
 
 
 def _room(ticks: Sequence[float], labels: Sequence[str], close: float) -> list[str]:
-    """The labels, without those that would run into the one before."""
-    shown, last = [], -np.inf
+    """The labels, without those that would run into the one before.
+
+    :param close: the distance at which labels of one letter touch.
+    """
+    shown, end = [], -np.inf
     for tick, label in zip(ticks, labels, strict=True):
-        free = tick - last >= close * max(1, label.count("|") * 2)
+        half = close * (0.2 + 0.25 * len(label))
+        free = tick - half >= end
         shown.append(label if free else "")
-        last = tick if free else last
+        end = tick + half if free else end
     return shown
 
 

@@ -318,6 +318,15 @@ def test_bands_are_not_joined_where_the_path_jumps():
         assert f">{label}<" in drawn([0, 2])
 
 
+@pytest.mark.parametrize(("label", "shown"), [("B₀", True), ("B₀|G₀", False)])
+def test_a_label_of_a_path_that_would_run_into_a_wide_one_is_left_out(label, shown):
+    x = np.linspace(0, 1, 5)
+    drawn = figures.Bands("A", "", True, x, x[:, None], [0], [0.0, 0.5, 0.55, 1.0], ["Γ", label, "T", "L"])
+    svg = figures.figure_bands([drawn])
+    assert f">{label}<" in svg
+    assert (">T<" in svg) == shown
+
+
 def test_histograms_hold_every_template_once():
     edges = DENSITY_EDGES
     values = np.array([0.0, 0.051, 0.249, 0.9])
