@@ -309,10 +309,10 @@ def bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[figures.Bands]:
 def survivors_table(survivors: Sequence[Row]) -> Table:
     """One row for each survivor, lowest energy above the hull first."""
     heads = (
-        "formula", "space group", "energy above hull (eV/atom)", "by the second potential", "hull there",
-        "formation energy (eV/atom)", "lowest frequency (THz)", "verdict", "atoms in primitive cell",
-        "volume (Å³/atom)", "bulk modulus (GPa)", "shear modulus (GPa)", "elastically stable",
-        "nearest known phase (likeness)", "nearest survivor (likeness)", "template", "candidate",
+        "formula", "space group", "energy above hull (eV/atom)", "by the second potential", "lowest frequency (THz)",
+        "verdict", "elastically stable", "bulk modulus (GPa)", "shear modulus (GPa)", "atoms in primitive cell",
+        "volume (Å³/atom)", "formation energy (eV/atom)", "hull there", "nearest known phase (likeness)",
+        "nearest survivor (likeness)", "template", "candidate",
     )  # fmt: skip
     rows = [
         (
@@ -320,15 +320,15 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
             _number(row["second_energy_above_hull"], 3),
-            _text((row["decomposition"] or NONE).replace(" ", "\u00a0")),
-            _number(row["formation_energy_per_atom"], 3),
             _number(row["min_frequency"], 2),
             _verdict(row["verdict"]),
-            _number(row["n_atoms"], 0),
-            _number(row["volume_per_atom"], 2),
+            _any(row["mechanically_stable"]),
             _number(row["bulk_modulus"], 0),
             _number(row["shear_modulus"], 0),
-            _any(row["mechanically_stable"]),
+            _number(row["n_atoms"], 0),
+            _number(row["volume_per_atom"], 2),
+            _number(row["formation_energy_per_atom"], 3),
+            _text((row["decomposition"] or NONE).replace(" ", "\u00a0")),
             _alike(row, "nearest_known"),
             _alike(row, "nearest_survivor"),
             _text(f"{row['template_id']} ({'in training' if row['in_training'] else 'new'})"),

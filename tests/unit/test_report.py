@@ -109,11 +109,11 @@ def test_survivors_are_those_of_the_table(rendered):
         assert cells[0] == row["formula"]
         assert cells[1].endswith(f"({row['spacegroup']})")
         assert cells[2] == f"{row['energy_above_hull']:.3f}"
-        assert cells[5] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
-        assert cells[6] == f"{row['min_frequency']:.2f}".replace("-", "−")
-        assert cells[7] == row["verdict"]
-        assert cells[9] == f"{row['volume_per_atom']:.2f}"
-        assert cells[10:13] == ["150", "70", "yes"]
+        assert cells[4] == f"{row['min_frequency']:.2f}".replace("-", "−")
+        assert cells[5] == row["verdict"]
+        assert cells[6:9] == ["yes", "150", "70"]
+        assert cells[10] == f"{row['volume_per_atom']:.2f}"
+        assert cells[11] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
         assert cells[13:15] == ["mp-7 (0.91)", "–"]
         assert cells[16] == row["candidate_id"]
     assert {row["verdict"] for row in rows} == {"stable", "borderline"}
