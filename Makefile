@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint environment clean
+.PHONY: run test unit lint docs environment clean
 
 run: environment
 	$(BIN)/snakemake --cores $(CORES) $(ARGS)
@@ -14,11 +14,23 @@ run: environment
 test: environment
 	$(BIN)/python -m pytest $(ARGS)
 
+# the fast part: no workflow is run, and two tests run at a time
+unit: environment
+	$(BIN)/python -m pytest -n 2 tests/unit $(ARGS)
+
+# style, types, arrows of import, examples in docstrings, the workflow
 lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet --doctest-modules cgwgan_core
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+# the pages that follow from definitions: docs/CONFIGURATION.md, docs/TABLES.md
+docs: environment
+	$(BIN)/python -m cgwgan_core.workflow.reference
 
 environment: $(VENV)/ready
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from cgwgan_core.codedigest import code_digest
-from cgwgan_core.config import problems
-from cgwgan_core.jobs import digest_file
+from cgwgan_core.workflow.codedigest import code_digest
+from cgwgan_core.workflow.config import problems
+from cgwgan_core.workflow.provenance import digest_file
 
 min_version("9.0")
 
@@ -38,15 +38,13 @@ localrules:
 
 
 include: "rules/common.smk"
-include: "rules/data.smk"
-include: "rules/model.smk"
-include: "rules/templates.smk"
-include: "rules/candidates.smk"
+include: "rules/database.smk"
+include: "rules/generator.smk"
 include: "rules/screening.smk"
 include: "rules/relaxation.smk"
 include: "rules/phonons.smk"
 include: "rules/dft.smk"
-include: "rules/report.smk"
+include: "rules/results.smk"
 
 
 rule all:

@@ -3,8 +3,9 @@
     python benchmarks/crystallography.py structures.parquet --generator generator.ckpt
 
 Reads a structures table (``results/data/structures.parquet``), generates templates with a trained generator
-(``results/model/generator.ckpt``), and prints the table of ``docs/CRYSTALLOGRAPHY.md``. The asymmetric units are made
-by two processes and their time is that elapsed; all else is done by one process, and times are those of the processor.
+(``results/model/generator.ckpt``), and prints the tables of ``docs/benchmarks/crystallography.md``. The asymmetric
+units are made by two processes and their time is that elapsed; all else is done by one process, and times are those of
+the processor.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import moyopy
 import numpy as np
 import pyarrow as pa
 from ase import Atoms
@@ -25,15 +25,17 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from cgwgan_core import spacegroups as sg
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates, decorate, expand
-from cgwgan_core.dataset import asymmetric_units
-from cgwgan_core.fingerprint import coarse_keys, fingerprints
-from cgwgan_core.gan import load_generator
-from cgwgan_core.matching import Distinct, Tolerances
-from cgwgan_core.sampling import CHUNK, sample
-from cgwgan_core.templates import TemplateOptions, checked_columns, select
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.fingerprint import fingerprints, isopointal_types
+from cgwgan_core.crystallography.matching import Distinct, Tolerances
+from cgwgan_core.crystallography.structures import atoms_to_structure, row_to_atoms
+from cgwgan_core.crystallography.symmetry import find_symmetry
+from cgwgan_core.crystallography.templates import Templates, decorate, expand
+from cgwgan_core.database.asymmetric_units import asymmetric_units
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.sampling import CHUNK, sample
+from cgwgan_core.generator.selection import TemplateOptions, select
+from cgwgan_core.workflow import tables
 
 SYMPREC = 0.1
 ELEMENTS = ("Ba", "Ru", "O", "Ti", "F", "Na", "Cl", "Mg", "K", "S", "Li", "Al", "Si", "P", "Zn", "Zr")
@@ -46,6 +48,7 @@ class Report:
     lines: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, what: str, measured: str) -> None:
+        """Print a line, and keep it."""
         print(f"| {what} | {measured} |", flush=True)
         self.lines.append((what, measured))
 
@@ -83,7 +86,7 @@ def round_trip(structures: Path, report: Report, sample_size: int, rng: np.rando
         shifts.append(distance_shift(before, after))
         if i not in chosen:
             continue
-        first, second = _structure(before), _structure(after)
+        first, second = atoms_to_structure(before), atoms_to_structure(after)
         counts["compared"] += 1
         matched_groups.add(int(groups[i]))
         if matchers[0].fit(first, second) or matchers[1].fit(moyo_primitive(before), second):
@@ -115,7 +118,7 @@ def _pairs(structures: Path, asu: pa.Table) -> Iterator[tuple[Atoms, Atoms]]:
     columns = ("material_id", "lattice", "numbers", "frac_coords")
     i = 0
     for batch in tables.read_batches(structures, tables.STRUCTURES, rows=500, columns=columns):
-        records = [r for r in batch.to_pylist()]
+        records = batch.to_pylist()
         kept = set(ids[i : i + len(records)])
         records = [r for r in records if r["material_id"] in kept]
         part = slice(i, i + len(records))
@@ -123,12 +126,7 @@ def _pairs(structures: Path, asu: pa.Table) -> Iterator[tuple[Atoms, Atoms]]:
         for record, after in zip(records, back, strict=True):
             assert record["material_id"] == ids[i]
             yield (
-                Atoms(
-                    record["numbers"],
-                    cell=np.reshape(record["lattice"], (3, 3)),
-                    scaled_positions=np.reshape(record["frac_coords"], (-1, 3)),
-                    pbc=True,
-                ),
+                row_to_atoms(record),
                 after,
             )
             i += 1
@@ -168,14 +166,9 @@ def _distances(atoms: Atoms) -> NDArray[np.float64]:
     return found[3][found[3] > 1e-4]
 
 
-def _structure(atoms: Atoms) -> Structure:
-    return Structure(atoms.cell[:], atoms.numbers, atoms.get_scaled_positions())
-
-
 def moyo_primitive(atoms: Atoms) -> Structure:
     """The primitive cell at the tolerance of the round trip, not refined."""
-    cell = moyopy.Cell(atoms.cell[:].tolist(), atoms.get_scaled_positions().tolist(), atoms.numbers.tolist())
-    found = moyopy.MoyoDataset(cell, symprec=SYMPREC).prim_std_cell
+    found = find_symmetry(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers, SYMPREC).prim_std_cell
     return Structure(found.basis, found.numbers, found.positions)
 
 
@@ -183,20 +176,20 @@ def moyo_primitive(atoms: Atoms) -> Structure:
 
 
 def recognition(pool: Templates, report: Report, size: int, rng: np.random.Generator) -> None:
-    """Fingerprints and distances against anonymous ``StructureMatcher``, on pairs within and across coarse keys."""
-    coarse, keys = np.array(coarse_keys(pool)), np.array(fingerprints(pool))
-    parts = {"within": _draw_pairs(coarse, size * 2 // 3, rng)}
+    """Fingerprints and distances against anonymous ``StructureMatcher``, on pairs of one isopointal type and of two."""
+    types, keys = np.array(isopointal_types(pool)), np.array(fingerprints(pool))
+    parts = {"within": _draw_pairs(types, size * 2 // 3, rng)}
     multiplicities = [sorted(m[m > 0].tolist()) for m in pool.multiplicities]
     alike = np.array([f"{g}:{m}" for g, m in zip(pool.spacegroup, multiplicities, strict=True)])
     atoms = np.array([f"{g}:{n}" for g, n in zip(pool.spacegroup, pool.n_atoms, strict=True)])
     for name, strata in (("multiplicities", alike), ("atoms", atoms)):
         pairs = _draw_pairs(strata, 2 * size, rng)
-        parts[name] = pairs[coarse[pairs[:, 0]] != coarse[pairs[:, 1]]][: size // 6]
+        parts[name] = pairs[types[pairs[:, 0]] != types[pairs[:, 1]]][: size // 6]
     pairs = np.concatenate(list(parts.values()))
     within = np.arange(len(pairs)) < len(parts["within"])
 
     report.add(
-        "pairs of templates: of one coarse key, across",
+        "pairs of templates: of one isopointal type, across",
         f"{within.sum():,}, {(~within).sum():,} of equal space group and multiplicities or number of atoms",
     )
     decorated = _as_structures(pool, np.unique(pairs))
@@ -209,7 +202,7 @@ def recognition(pool: Templates, report: Report, size: int, rng: np.random.Gener
         ):
             theirs = np.array([matcher.fit_anonymous(decorated[i], decorated[j]) for i, j in pairs])
             report.add(f"{name}{how}: all pairs", _agreement(ours, theirs))
-            report.add(f"{name}{how}: pairs of one coarse key", _agreement(ours[within], theirs[within]))
+            report.add(f"{name}{how}: pairs of one isopointal type", _agreement(ours[within], theirs[within]))
     by_key = keys[pairs[:, 0]] == keys[pairs[:, 1]]
     report.add("equal fingerprints are the same by `matching` at the wide tolerances", f"{ours[by_key].mean():.2%}")
 
@@ -237,7 +230,9 @@ def _as_structures(pool: Templates, index: NDArray[np.int64]) -> dict[int, Struc
     """Primitive cells, every site an element of its own."""
     part = pool[index]
     elements = [ELEMENTS[:k] for k in part.n_sites]
-    return {int(i): _structure(a) for i, a in zip(index, decorate(part, elements, np.ones(len(part))), strict=True)}
+    return {
+        int(i): atoms_to_structure(a) for i, a in zip(index, decorate(part, elements, np.ones(len(part))), strict=True)
+    }
 
 
 def deduplication(known: Templates, new: Templates, report: Report, size: int, rng: np.random.Generator) -> None:
@@ -279,7 +274,7 @@ def generation(generator: Path, report: Report, batches: int, seconds_of_pyxtal:
         start = time.process_time()
         drawn = sample(model, CHUNK, batch)
         selection = select(drawn, options, seen)
-        tables.to_table(checked_columns(drawn, selection), tables.TEMPLATES)
+        tables.to_table(selection.to_columns(), tables.TEMPLATES)
         seconds.append(time.process_time() - start)
         valid.append(len(selection.kept) + selection.refused["duplicate"])
         kept.append(len(selection.kept))
@@ -322,8 +317,7 @@ def has_requested_symmetry(templates: Templates, symprec: float = 1e-3) -> NDArr
         rotations = np.round(to_primitive @ operations[:, :, :3] @ basis.T)
         shifts = operations[:, :, 3] @ to_primitive.T
         for i, vectors, positions in zip(group.index, group.vectors, group.positions, strict=True):
-            cell = moyopy.Cell(vectors.tolist(), np.mod(positions, 1.0).tolist(), (group.site + 1).tolist())
-            found = moyopy.MoyoDataset(cell, symprec=symprec).operations
+            found = find_symmetry(vectors, np.mod(positions, 1.0), group.site + 1, symprec).operations
             same = (np.array(found.rotations) == rotations[:, None]).all(axis=(-2, -1))
             off = np.array(found.translations) - shifts[:, None]
             near = np.linalg.norm((off - np.round(off)) @ vectors, axis=-1) < symprec
@@ -333,7 +327,7 @@ def has_requested_symmetry(templates: Templates, symprec: float = 1e-3) -> NDArr
 
 def pyxtal_rate(templates: Templates, letters_given: bool, seconds: float) -> tuple[float, float]:
     """Random crystals a second that PyXtal makes for groups and sites of templates, and its share of failures."""
-    from pyxtal import pyxtal
+    from pyxtal import pyxtal  # noqa: PLC0415 - takes seconds
 
     made = attempts = 0
     start = time.process_time()
@@ -354,7 +348,7 @@ def pyxtal_rate(templates: Templates, letters_given: bool, seconds: float) -> tu
                 random_state=int(i),
             )
             made += bool(crystal.valid)
-        except Exception:  # it raises errors of many kinds where it finds no crystal
+        except Exception:  # noqa: BLE001 - it raises errors of many kinds where it finds no crystal
             continue
         finally:
             elapsed = time.process_time() - start

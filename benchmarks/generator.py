@@ -1,11 +1,11 @@
 """How good a generator is, beside what it has to beat. Prints the tables of the model card, writes a JSON file.
 
-    python benchmarks/generator.py cgwgan_core/data/generator.ckpt results/data/training.parquet --output generator.json
+    python benchmarks/generator.py cgwgan_core/generator/generator.ckpt results/data/training.parquet
 
 Four parts, and with ``--pictures`` crystal systems and number densities of a run's ``--templates`` beside training's,
 drawn into a folder. Figures are means over the seeds with the half width of the 95 % interval, but for the last:
 
-1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.evaluation`;
+1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.generator.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
    groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
 3. how distinct templates, novelty and recall grow up to ``--growth`` draws, and of PyXtal's crystals, one seed of
@@ -13,8 +13,9 @@ drawn into a folder. Figures are means over the seeds with the half width of the
 4. with ``--over-training``, what draws are like over the training: the checkpoint is trained again, with its options
    and that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
 
-:data:`cgwgan_core.quality.METRICS` defines the figures. Here recall is also that of the AFLOW prototypes with as
-many sites as training has, by coarse key: of all, and of those that are and are not on the training side.
+:data:`cgwgan_core.generator.quality.METRICS` defines the figures. Here recall is also that of the AFLOW
+prototypes with as many sites as training has, by isopointal type: of all, and of those that are and are not on the
+training side.
 """
 
 import argparse
@@ -37,27 +38,32 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
-from cgwgan_core import jobs, tables
-from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit
-from cgwgan_core.evaluation import Figures, Maker, evaluate, makers, summary
-from cgwgan_core.figures import figure_crystal_systems, figure_number_density
-from cgwgan_core.fingerprint import coarse_keys
-from cgwgan_core.gan import BOLDNESS, SCRATCH, WGANGP, Bundle, load_generator
-from cgwgan_core.gan import train as fit
-from cgwgan_core.quality import METRICS, Draws, Metric, discovery, judge
-from cgwgan_core.sampling import sample
-from cgwgan_core.sources import aflow
-from cgwgan_core.spacegroups import letter_index
-from cgwgan_core.templates import TemplateOptions
+from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit
+from cgwgan_core.crystallography.fingerprint import isopointal_types
+from cgwgan_core.crystallography.spacegroups import letter_index
+from cgwgan_core.crystallography.symmetry import SymmetryError
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.database import aflow
+from cgwgan_core.generator.checkpoint import SCRATCH, TrainedModel, load_generator
+from cgwgan_core.generator.draws import Draws
+from cgwgan_core.generator.evaluation import Figures, Maker, evaluate, makers, summary
+from cgwgan_core.generator.quality import METRICS, Metric, discovery, judge
+from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.generator.training import WGANGP, TrainingFiles, train
+from cgwgan_core.results.figures import figure_crystal_systems, figure_number_density
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.seeds import derive_seed
 
 if TYPE_CHECKING:
     from pyxtal import pyxtal
 
 ROWS = {
     **METRICS,
-    "recall_aflow": Metric("recall of AFLOW coarse keys", "share of them among the usable draws"),
-    "recall_aflow_in_training": Metric("recall of AFLOW coarse keys in training", ""),
-    "recall_aflow_not_in_training": Metric("recall of AFLOW coarse keys not in training", ""),
+    "recall_aflow": Metric("recall of AFLOW isopointal types", "share of them among the usable draws"),
+    "recall_aflow_in_training": Metric("recall of AFLOW isopointal types in training", ""),
+    "recall_aflow_not_in_training": Metric("recall of AFLOW isopointal types not in training", ""),
     "seconds": Metric("seconds per 1,000 draws", ""),
 }
 GROWN = ("generator", "independent")
@@ -65,7 +71,7 @@ GROWN = ("generator", "independent")
 
 
 def aflow_keys(n_sites: Sequence[int], min_spacegroup: int, symprec: float = 0.1) -> set[str]:
-    """Coarse keys of the AFLOW prototypes inside pymatgen that have so many sites.
+    """Isopointal types of the AFLOW prototypes inside pymatgen that have so many sites.
 
     :param min_spacegroup: lowest space group that counts.
     :param symprec: of the search for symmetry, Å.
@@ -81,7 +87,7 @@ def aflow_keys(n_sites: Sequence[int], min_spacegroup: int, symprec: float = 0.1
             continue
         if template.n_sites[0] in n_sites and template.spacegroup[0] >= min_spacegroup:
             found.append(template)
-    return set(coarse_keys(Templates.concat(found)))
+    return set(isopointal_types(Templates.concat(found)))
 
 
 def pyxtal_maker(table: pa.Table, n: int) -> Maker:
@@ -100,13 +106,13 @@ def pyxtal_maker(table: pa.Table, n: int) -> Maker:
 
 
 def _random_crystal(row: dict, width: int, seed: int) -> Templates:
-    from pyxtal import pyxtal
+    from pyxtal import pyxtal  # noqa: PLC0415 - not every benchmark needs it
 
     crystal = pyxtal()
     group, elements, numbers = row["spacegroup"], row["elements"], row["multiplicities"]
     try:
         crystal.from_random(3, group, elements, numbers, max_count=3, random_state=seed)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a failed draw, whatever the cause
         crystal.valid = False
     letters, coords = np.full((1, width), -1, dtype=np.int8), np.zeros((1, width, 3))
     spacegroup = np.array([group], np.int16)
@@ -146,7 +152,7 @@ def measure(
 def growth(
     sets: dict[str, Maker], n: int, train: Draws, held_out: Draws, seeds: int, wanted: dict[str, set[str]]
 ) -> dict[str, list[dict]]:
-    """Set -> one row for 1,000, 2,000, 5,000, ..., n draws; see :func:`cgwgan_core.quality.discovery`."""
+    """Set -> one row for 1,000, 2,000, 5,000, ..., n draws; see :func:`cgwgan_core.generator.quality.discovery`."""
     steps = [m * 10**e for e in range(3, 9) for m in (1, 2, 5) if m * 10**e < n] + [n]
     out = {}
     for name, make in sets.items():
@@ -165,37 +171,40 @@ class Watch(Callback):
         self.train, self.held_out, self.samples, self.times = train, held_out, samples, times
         self.rows: list[dict[str, float]] = []
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: WGANGP, *_: object) -> None:
+    def on_train_batch_end(self, _: pl.Trainer, module: WGANGP, *__: object) -> None:
         """See Lightning."""
         if module.step % (module.options.max_steps // self.times):
             return
-        generator = copy.deepcopy(module.average.module).eval()
-        now = Bundle(module.encoder, generator, module.critic, module.options, "", module.step, {})
+        generator = copy.deepcopy(module.averaged).eval()
+        now = TrainedModel(module.encoder, generator, module.critic, module.options, "", module.step, {})
         drawn = Draws(sample(now, self.samples, 0))
         self.rows.append({"step": module.step} | judge(drawn, self.train, self.held_out, TemplateOptions()))
         print(f"step {module.step:,} judged", file=sys.stderr)
 
 
-def over_training(model: Bundle, train: Draws, held_out: Draws, samples: int, seed: int) -> list[dict[str, float]]:
+def over_training(
+    model: TrainedModel, learnt: Draws, held_out: Draws, samples: int, seed: int
+) -> list[dict[str, float]]:
     """Figures of the averaged generator at ten steps of a training like the checkpoint's.
 
     It is not calibrated yet, which the checkpoint is at the end.
 
     :param seed: of the run.
     """
-    watch = Watch(train, held_out, samples)
+    watch = Watch(learnt, held_out, samples)
     options = replace(model.options, init=SCRATCH)
     with tempfile.TemporaryDirectory() as folder:
-        made = fit(
-            train.templates,
-            options,
-            jobs.seed(seed, "train"),
-            *(f"{folder}/{name}" for name in ("generator.ckpt", "curve.csv", "scratch", "logs")),
-            jobs.Provenance(),
+        files = TrainingFiles(*(Path(folder, name) for name in ("generator.ckpt", "curve.csv", "scratch", "logs")))
+        made = train(
+            learnt.templates,
             held_out.templates,
+            options,
+            derive_seed(seed, "train"),
+            files,
+            Provenance(),
             callbacks=[watch],
         )
-    pairs = zip(*(bundle.generator.state_dict().values() for bundle in (model, made)), strict=True)
+    pairs = zip(*(x.generator.state_dict().values() for x in (model, made)), strict=True)
     print(f"the weights are{'' if all(torch.equal(a, b) for a, b in pairs) else ' not'} the checkpoint's")
     return watch.rows
 
@@ -239,11 +248,11 @@ def growth_markdown(rows: list[dict]) -> str:
 
 
 def run(
-    model: Bundle,
+    model: TrainedModel,
     table: pa.Table,
     samples: int,
     seeds: int,
-    boldness: float,
+    pseudocount: float,
     pyxtal: int,
     grown: int,
     pyxtal_grown: int,
@@ -258,7 +267,7 @@ def run(
     rows = {side: table.filter(pc.field("split") == side) for side in ("train", "held-out")}
     train, held_out = (Draws(Templates.from_table(part)) for part in rows.values())
     sizes = sorted(set(train.templates.n_sites.tolist()))
-    prototypes, learnt = aflow_keys(sizes, int(train.templates.spacegroup.min())), set(train.coarse.tolist())
+    prototypes, learnt = aflow_keys(sizes, int(train.templates.spacegroup.min())), set(train.isopointal.tolist())
     wanted = {
         "aflow": prototypes,
         "aflow_in_training": prototypes & learnt,
@@ -266,7 +275,7 @@ def run(
     }
 
     def sets(n: int) -> dict[str, Maker]:
-        found = makers(model, train.templates, held_out.templates, n, boldness)
+        found = makers(model, train.templates, held_out.templates, n, pseudocount)
         return {name: make for name, make in found.items() if not only or name in only}
 
     found: dict = {"wanted": {name: len(keys) for name, keys in wanted.items()}}
@@ -306,7 +315,7 @@ def main() -> None:
     parser.add_argument("training", help="training table of a run, with the split the checkpoint was trained with")
     parser.add_argument("--samples", type=int, default=10_000, help="draws for each seed; 0: leave this part out")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--boldness", type=float, default=BOLDNESS, help="of the draws, see config.yaml")
+    parser.add_argument("--pseudocount", type=float, default=PSEUDOCOUNT, help="of the draws, see config.yaml")
     parser.add_argument("--pyxtal", type=int, default=500, help="crystals of PyXtal for each seed; 0: leave out")
     parser.add_argument("--growth", type=int, default=140_000, help="draws to grow to; 0: leave out")
     parser.add_argument("--pyxtal-growth", type=int, default=0, help="crystals of PyXtal to grow to; 0: leave out")
@@ -325,14 +334,14 @@ def main() -> None:
         tables.read(given.training, tables.TRAINING),
         given.samples,
         given.seeds,
-        given.boldness,
+        given.pseudocount,
         given.pyxtal,
         given.growth,
         given.pyxtal_growth,
         set(given.only),
         given.over_training,
     )
-    print(f"AFLOW coarse keys: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
+    print(f"AFLOW isopointal types: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
     for part in ("figures", "with_pyxtal"):
         if part in found:
             print(f"\n{markdown(found[part])}")

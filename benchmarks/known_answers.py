@@ -27,13 +27,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ase.data import chemical_symbols
 
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates, atoms_of, to_atoms
-from cgwgan_core.energetics import Hull, formation_energies, reduced_formula, references
-from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.ranking import Library, row_structure, structure_of
-from cgwgan_core.screening import evaluate
+from cgwgan_core.crystallography.structures import atoms_to_structure, row_to_atoms, row_to_structure
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
+from cgwgan_core.screening.candidates import TemplateLookup
+from cgwgan_core.screening.comparison import Library
+from cgwgan_core.screening.energetics import Hull, formation_energies, reduced_formula, references
+from cgwgan_core.screening.energies import evaluate
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.refusals import OK
 
 CLASSES = {
     "oxides": {"O"},
@@ -54,7 +56,8 @@ def chemistry(symbols: set[str]) -> str:
 
 def systems(structures: pa.Table, crystals: int, seed: int, elements: set[str]) -> list[dict]:
     """Crystals of whole chemical systems of two or three of some elements, at least so many in all; those without an
-    energy in the database left out."""
+    energy in the database left out.
+    """
     allowed = {chemical_symbols.index(symbol) for symbol in elements}
     rows = structures.filter(pc.is_finite(structures["formation_energy_per_atom"]))
     sets = [frozenset(numbers) for numbers in rows["numbers"].to_pylist()]
@@ -83,7 +86,7 @@ def energies(results: Path, options: PotentialOptions, crystals: int, seed: int)
     potential = load_checked(options, results / "potential.json")
     usable = set(references(potential.energy_scale)) - potential.unknown(set(references(potential.energy_scale)))
     rows = systems(tables.read(results / "data" / "structures.parquet", tables.STRUCTURES), crystals, seed, usable)
-    atoms = [atoms_of(row) for row in rows]
+    atoms = [row_to_atoms(row) for row in rows]
     found, errors = evaluate(atoms, potential, 16)
     good = [i for i, error in enumerate(errors) if error is None]
     formation = formation_energies(atoms, found, potential.energy_scale)
@@ -130,7 +133,7 @@ def rediscovered(results: Path) -> None:
     wanted = {row["material_id"]: row for row in asu if set(row["elements"]) == elements and row["n_sites"] in sizes}
     structures = tables.read(results / "data" / "structures.parquet", tables.STRUCTURES)
     mine = structures.filter(pc.is_in(structures["material_id"], pa.array(list(wanted), pa.string())))
-    phases = {row["material_id"]: row_structure(row) for row in mine.to_pylist()}
+    phases = {row["material_id"]: row_to_structure(row) for row in mine.to_pylist()}
     known = {
         row["material_id"]: row["energy_above_hull"]
         for row in tables.read(results / "known_phases.parquet", tables.KNOWN_PHASES).to_pylist()
@@ -142,13 +145,12 @@ def rediscovered(results: Path) -> None:
         table = tables.read(path, tables.SCREENED)
         above = table["energy_above_hull"].to_numpy()
         parts.append(above[np.isfinite(above)])
-        hit = pc.and_(pc.is_in(table["formula"], formulas), pc.equal(table["status"], "ok"))
+        hit = pc.and_(pc.is_in(table["formula"], formulas), pc.equal(table["status"], OK))
         more = tables.read(filled, tables.CANDIDATES, ["template_id", "elements"]).filter(hit)
         some += [a | b for a, b in zip(table.filter(hit).to_pylist(), more.to_pylist(), strict=True)]
     every = np.sort(np.concatenate(parts))
     some.sort(key=lambda row: row["energy_above_hull"])
-    geometry = Templates.from_table(templates)
-    places = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
+    lookup = TemplateLookup(templates)
     learnt = templates["in_training"].to_pylist()
     libraries: dict[str, Library] = defaultdict(Library)
     for name, structure in phases.items():
@@ -158,11 +160,10 @@ def rediscovered(results: Path) -> None:
         left = [n for n, s in phases.items() if n not in first and s.composition.reduced_formula == row["formula"]]
         if not left:
             continue
-        place = places[row["template_id"]]
-        structure = structure_of(to_atoms(geometry, place, row["elements"], row["volume_scale"]))
+        structure = atoms_to_structure(lookup.atoms(row))
         for name in left:
             if libraries[name].find(structure):
-                first[name] = row | {"in_training": learnt[place]}
+                first[name] = row | {"in_training": learnt[lookup.place(row["template_id"])]}
     print(f"{len(every):,} candidates with an energy; {len(phases)} known phases, {len(first)} of them found\n")
     print("| phase | formula | group | sites | above hull, relaxed | candidate's, unrelaxed | rank | template learnt |")
     print("|---|---|---|---|---|---|---|---|")
@@ -187,7 +188,7 @@ def filters(results: Path) -> None:
     for path in sorted((results / "screened").glob("*.parquet")):
         table = tables.read(path, tables.SCREENED, ["formation_energy_per_atom", "energy_above_hull", "status"])
         n += table.num_rows
-        good = table.filter(pc.equal(table["status"], "ok"))
+        good = table.filter(pc.equal(table["status"], OK))
         formation.append(good["formation_energy_per_atom"].to_numpy())
         above.append(good["energy_above_hull"].to_numpy())
     lowest, height = np.concatenate(formation), np.concatenate(above)

@@ -3,11 +3,11 @@
     python benchmarks/phonons.py known chgnet /path/to/M3GNet-MP-2021.2.8-PES
     python benchmarks/phonons.py plain /path/to/M3GNet-MP-2021.2.8-PES results/relaxed/*.parquet --crystals 10
 
-``known`` prints the table of ``docs/POTENTIALS.md``, one column a potential. ``plain`` computes crystals of a run once
-more by phonopy and matgl's own ASE calculator, one supercell at a time, and compares the lowest frequencies, and the
-processor time for the forces: in double precision with displacements so short that hardly a pair crosses the
-potential's cutoff, and as such a script is mostly run, in single precision with ours. One process of one thread does
-all.
+``known`` prints the first table of ``docs/benchmarks/phonons.md``, one column a potential. ``plain`` computes crystals
+of a run once more by phonopy and matgl's own ASE calculator, one supercell at a time, and compares the lowest
+frequencies, and the processor time for the forces: in double precision with displacements so short that hardly a pair
+crosses the potential's cutoff, and as such a script is mostly run, in single precision with ours. One process of one
+thread does all.
 """
 
 import argparse
@@ -25,11 +25,16 @@ from ase.calculators.calculator import Calculator
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from cgwgan_core import tables
-from cgwgan_core.crystal import atoms_of
-from cgwgan_core.phonons import PhononOptions, PhononResult, child, displaced, judge, standardise
-from cgwgan_core.potentials import Potential, PotentialOptions, load, neighbours
-from cgwgan_core.potentials.checks import KNOWN_CRYSTALS
+from cgwgan_core.crystallography.structures import row_to_atoms
+from cgwgan_core.phonons.bands import standardise
+from cgwgan_core.phonons.children import child
+from cgwgan_core.phonons.force_constants import displaced
+from cgwgan_core.phonons.phonons import PhononOptions, PhononResult, phonons
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.neighbours import neighbours
+from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS
+from cgwgan_core.workflow import tables
 
 PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 
@@ -62,12 +67,12 @@ def named(name: str) -> Potential:
 
 
 def ase_calculator(folder: str, double: bool = False) -> Calculator:
-    """matgl's ASE calculator of an M3GNet potential: what a script would use.
+    """Matgl's ASE calculator of an M3GNet potential: what a script would use.
 
     :param double: in double precision, which matgl sets for a whole process: load all else before.
     """
-    import matgl
-    from matgl.ext.ase import PESCalculator
+    import matgl  # noqa: PLC0415 - after what computes in single precision
+    from matgl.ext.ase import PESCalculator  # noqa: PLC0415
 
     potential = matgl.load_model(folder)
     if double:
@@ -86,17 +91,17 @@ def known(potentials: list[str], options: PhononOptions) -> None:
     for given in potentials:
         potential = named(given)
         for name, (atoms, right) in CRYSTALS.items():
-            result, phonon = judge(atoms, potential, options)
+            result = phonons(atoms, potential, options)
             if result.verdict is None:
                 lines[name] += f" {result.status} |"
                 continue
             wrong = "" if right == (result.verdict != "unstable") else " **wrong**"
             told = f"{result.verdict} {result.min_frequency:+.2f}{wrong}"
-            if result.finalist:
-                bulk = result.finalist["bulk_modulus"]
+            if result.properties:
+                bulk = result.properties["bulk_modulus"]
                 told += ", elastically unstable" if bulk is None else f", B {bulk:.0f} GPa"
-            if result.verdict == "unstable" and phonon is not None:
-                found = child(name, result, phonon, potential, options)
+            if result.verdict == "unstable":
+                found = child(name, result, potential, options)
                 if found.energy_gain is None:
                     told += f"; child: {found.status}"
                 else:
@@ -118,7 +123,7 @@ def plain(folder: str, shards: list[str], number: int, most_atoms: int, options:
     torch.set_num_threads(1)
     found = []
     for row in rows:
-        result, _ = judge(atoms_of(row), potential, options)
+        result = phonons(row_to_atoms(row), potential, options)
         if result.verdict is None:
             print(f"{row['candidate_id']}: {result.status}")
             continue
@@ -203,9 +208,10 @@ def plain_lowest(
         np.concatenate([mesh.frequencies, *bands.frequencies]),
         strict=True,
     ):
+        some = frequencies
         if np.allclose(q, np.round(q), atol=1e-8):
-            frequencies = frequencies[np.argsort(abs(frequencies))[3:]]
-        lowest = min(lowest, *frequencies)
+            some = frequencies[np.argsort(abs(frequencies))[3:]]
+        lowest = min(lowest, *some)
     return float(lowest), spent
 
 

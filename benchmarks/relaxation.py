@@ -3,7 +3,7 @@
     python benchmarks/relaxation.py results --potential M3GNet-MP-2021.2.8-PES --candidates 40
 
 - ``ASE``: matgl's ``PESCalculator``, ``FixSymmetry``, ``FrechetCellFilter`` and ``BFGS``, one crystal after the other;
-- ``ours``: :func:`cgwgan_core.relaxation.relax_together`, in their symmetry: one atom of each orbit;
+- ``ours``: :func:`cgwgan_core.relaxation.relax.relax_together`, in their symmetry: one atom of each orbit;
 - ``ours, free``: the same crystals after a rattle, without symmetry, beside ASE's loop on these.
 
 Times are those of the processor, in one process of one thread. Candidates are spread evenly over the shortlist.
@@ -29,17 +29,20 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from matgl.ext.ase import PESCalculator
 
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates, to_atoms
-from cgwgan_core.potentials import Potential, PotentialOptions, load
-from cgwgan_core.relaxation import RelaxOptions, rattled, relax_together
+from cgwgan_core.crystallography.templates import Templates, to_atoms
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.relaxation.descent import Relaxation
+from cgwgan_core.relaxation.relax import relax_together
+from cgwgan_core.relaxation.shortlist import RelaxOptions, rattled
+from cgwgan_core.workflow import tables
 
 warnings.filterwarnings("ignore")
 Found = tuple[float, np.ndarray, np.ndarray]
 """Seconds, steps of each crystal, and its energy per atom (NaN: not converged)."""
 
 
-def by_ase(crystals: Sequence[Atoms], folder: str, options: RelaxOptions, keep_symmetry: bool) -> Found:
+def by_ase(crystals: Sequence[Atoms], folder: str, how: Relaxation) -> Found:
     """One after the other."""
     calculator = PESCalculator(matgl.load_model(folder), stress_unit="eV/A3")
     steps, energies = np.zeros(len(crystals), int), np.full(len(crystals), np.nan)
@@ -47,19 +50,19 @@ def by_ase(crystals: Sequence[Atoms], folder: str, options: RelaxOptions, keep_s
     for i, atoms in enumerate(crystals):
         moving = atoms.copy()
         moving.calc = calculator
-        if keep_symmetry:
+        if how.keep_symmetry:
             moving.set_constraint(FixSymmetry(moving, symprec=0.01))
         optimiser = BFGS(FrechetCellFilter(moving), logfile=None)
-        if optimiser.run(fmax=options.fmax, steps=options.max_steps):
+        if optimiser.run(fmax=how.fmax, steps=how.max_steps):
             energies[i] = moving.get_potential_energy() / len(moving)
         steps[i] = optimiser.nsteps
     return time.process_time() - start, steps, energies
 
 
-def by_us(crystals: Sequence[Atoms], potential: Potential, options: RelaxOptions, keep_symmetry: bool) -> Found:
+def by_us(crystals: Sequence[Atoms], potential: Potential, how: Relaxation) -> Found:
     """All side by side."""
     start = time.process_time()
-    found = dict(relax_together(crystals, potential, options, keep_symmetry))
+    found = dict(relax_together(crystals, potential, how))
     spent = time.process_time() - start
     ordered = [found[i] for i in range(len(crystals))]
     energies = [r.energy_per_atom if r.ok else np.nan for r in ordered]
@@ -100,15 +103,16 @@ def main() -> None:
     options = RelaxOptions()
     crystals = shortlisted(given.results, given.candidates)
     potential = load(PotentialOptions(name="m3gnet", path=given.potential))
-    kept = dict(relax_together(crystals, potential, options))
+    kept = dict(relax_together(crystals, potential, options.relaxation(keep_symmetry=True)))
     shaken = [rattled(kept[i], str(i)) for i in range(len(crystals))]
     print(f"{len(crystals)} crystals, {np.mean([len(a) for a in crystals]):.1f} atoms in the mean\n")
     print("| way | seconds | steps each | ms a step | speed | converged | same energy within 1 meV/atom |")
     print("|---|---|---|---|---|---|---|")
     for start, keep, told in ((crystals, True, "in their symmetry"), (shaken, False, "free")):
-        theirs = by_ase(start, given.potential, options, keep)
+        how = options.relaxation(keep_symmetry=keep)
+        theirs = by_ase(start, given.potential, how)
         print(line(f"ASE loop, {told}", theirs, theirs), flush=True)
-        print(line(f"ours, {told}", by_us(start, potential, options, keep), theirs), flush=True)
+        print(line(f"ours, {told}", by_us(start, potential, how), theirs), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 - ``ase``: matgl's ``PESCalculator``, one crystal after the other, energies alone;
 - ``matgl``: matgl's own graphs and model, in batches of several sizes, crystals sorted by size;
-- ``ours``: :func:`cgwgan_core.screening.evaluate`, batches of 16;
+- ``ours``: :func:`cgwgan_core.screening.energies.evaluate`, batches of 16;
 - ``by site``: the same from one atom of each site, as screening does it, and ``compiled``: with ``potential.compile``.
 
 A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
@@ -32,11 +32,12 @@ from ase import Atoms
 from matgl.ext.ase import Atoms2Graph, PESCalculator
 from torch_geometric.data import Batch
 
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates, decorate
-from cgwgan_core.energetics import Hull
-from cgwgan_core.potentials import PotentialOptions, load
-from cgwgan_core.screening import ScreenOptions, closest_pairs, evaluate, screen
+from cgwgan_core.crystallography.templates import decorate
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.screening.candidates import TemplateLookup
+from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.screening.energies import ScreenOptions, closest_pairs, evaluate, screen
+from cgwgan_core.workflow import tables
 
 warnings.filterwarnings("ignore")
 BATCH = 16
@@ -48,8 +49,7 @@ def by_ase(crystals: Sequence[Atoms], model: torch.nn.Module) -> np.ndarray:
     calculator = PESCalculator(model, stress_unit="eV/A3")
     model.calc_forces = model.calc_stresses = calculator.compute_stress = False
     energies = []
-    for atoms in crystals:
-        atoms = atoms.copy()
+    for atoms in (crystal.copy() for crystal in crystals):
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy() / len(atoms))
     return np.array(energies)
@@ -99,13 +99,12 @@ def main() -> None:
     chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, min(arguments.candidates, table.num_rows), False))
     table = table.take(pa.array(chosen))
     templates = pq.read_table(arguments.results / "templates.parquet")
-    places = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
-    index = np.array([places[name] for name in table["template_id"].to_pylist()])
-    geometry = Templates.from_table(templates)[index]
+    lookup = TemplateLookup(templates)
+    geometry = lookup.templates[lookup.places(table["template_id"].to_pylist())]
     elements, scale = table["elements"].to_pylist(), table["volume_scale"].to_numpy()
     crystals = list(decorate(geometry, elements, scale))
     separations = closest_pairs(geometry, np.arange(len(crystals)), elements, scale)
-    reasons = separations.complaints(ScreenOptions().min_separation)
+    reasons = separations.complaints(ScreenOptions().min_distance_ratio)
     apart = [atoms for atoms, reason in zip(crystals, reasons, strict=True) if not reason]
 
     model = matgl.load_model(arguments.potential)

@@ -1,4 +1,57 @@
-# Relaxation of the shortlist, and dedupe and novelty again on what came of it.
+# Relaxation: the potential and its proof, the known phases, the shortlist, what of it is new.
+
+
+rule verify_potential:
+    """Choose the potential and prove it on known crystals before anything is computed with it."""
+    output:
+        potential="results/potential.json",
+    log:
+        "results/logs/verify_potential.log",
+    benchmark:
+        "results/benchmarks/verify_potential.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("verify_potential"),
+        options=config["potential"],
+        folder=POTENTIAL_FOLDER,
+    message:
+        "Verifying the potential on known crystals"
+    script:
+        "../scripts/verify_potential.py"
+
+
+rule known_phases:
+    """The database's phases of the chemical system, relaxed with the same potential: the hull."""
+    input:
+        structures="results/data/structures.parquet",
+        potential="results/potential.json",
+    output:
+        known_phases="results/known_phases.parquet",
+    log:
+        "results/logs/known_phases.log",
+    benchmark:
+        "results/benchmarks/known_phases.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("known_phases"),
+        options=config["hull"],
+        potential=config["potential"],
+        folder=POTENTIAL_FOLDER,
+        chemistry=config["chemistry"],
+    message:
+        "Relaxing the known phases of {params.chemistry}"
+    script:
+        "../scripts/known_phases.py"
 
 
 rule relax:
@@ -32,7 +85,7 @@ rule relax:
         "../scripts/relax.py"
 
 
-rule unique:
+rule compare:
     """Which relaxed crystals are distinct, what of them is new, and which get phonons."""
     input:
         relaxed=expand("results/relaxed/{shard}.parquet", shard=shards("relax")),
@@ -40,11 +93,11 @@ rule unique:
         asu="results/data/asu.parquet",
         known_phases="results/known_phases.parquet",
     output:
-        unique="results/unique.parquet",
+        compared="results/compared.parquet",
     log:
-        "results/logs/unique.log",
+        "results/logs/compare.log",
     benchmark:
-        "results/benchmarks/unique.tsv"
+        "results/benchmarks/compare.tsv"
     conda:
         "../envs/default.yaml"
     threads: 1
@@ -52,7 +105,7 @@ rule unique:
         mem_mb=4000,
         runtime=120,
     params:
-        code=digest("unique"),
+        code=digest("compare"),
         chemistry=config["chemistry"],
         phonons=config["phonons"]["top"],
         symprec=config["asu"]["symprec"],
@@ -62,4 +115,4 @@ rule unique:
     message:
         "Comparing the relaxed crystals with each other and with the database"
     script:
-        "../scripts/unique.py"
+        "../scripts/compare.py"

@@ -1,57 +1,32 @@
-# Screening: the potential and its proof, the known phases, energies of all candidates, the shortlist.
+# Screening: elements on templates, energies of all candidates, the shortlist.
 
 
-rule verify_potential:
-    """Choose the potential and prove it on known crystals before anything is computed with it."""
+rule infill:
+    """Every distinct assignment of all the elements to the sites of one shard of the templates, and what was refused."""
+    input:
+        templates="results/templates.parquet",
     output:
-        potential="results/potential.json",
+        candidates="results/candidates/{shard}.parquet",
+        counts="results/candidates/{shard}.json",
     log:
-        "results/logs/verify_potential.log",
+        "results/logs/infill/{shard}.log",
     benchmark:
-        "results/benchmarks/verify_potential.tsv"
+        "results/benchmarks/infill/{shard}.tsv"
     conda:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=30,
     params:
-        code=digest("verify_potential"),
-        options=config["potential"],
-        folder=POTENTIAL_FOLDER,
-    message:
-        "Verifying the potential on known crystals"
-    script:
-        "../scripts/verify_potential.py"
-
-
-rule known_phases:
-    """The database's phases of the chemical system, relaxed with the same potential: the hull."""
-    input:
-        structures="results/data/structures.parquet",
-        potential="results/potential.json",
-    output:
-        known_phases="results/known_phases.parquet",
-    log:
-        "results/logs/known_phases.log",
-    benchmark:
-        "results/benchmarks/known_phases.tsv"
-    conda:
-        "../envs/default.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=240,
-    params:
-        code=digest("known_phases"),
-        options=config["hull"],
-        potential=config["potential"],
-        folder=POTENTIAL_FOLDER,
+        code=digest("infill"),
+        options=block("infill", "shards"),
+        shards=config["infill"]["shards"],
         chemistry=config["chemistry"],
     message:
-        "Relaxing the known phases of {params.chemistry}"
+        "Filling templates with {params.chemistry}, shard {wildcards.shard}"
     script:
-        "../scripts/known_phases.py"
+        "../scripts/infill.py"
 
 
 rule screen:
@@ -94,7 +69,7 @@ rule rank:
         known_phases="results/known_phases.parquet",
     output:
         ranked="results/ranked.parquet",
-        refused="results/rank_refused.parquet",
+        refused="results/ranking_refused.parquet",
         counts="results/ranking_counts.json",
     log:
         "results/logs/rank.log",
@@ -108,7 +83,7 @@ rule rank:
         runtime=120,
     params:
         code=digest("rank"),
-        options=block("screen", "batch_size", "min_separation", "refine_below"),
+        options=block("screen", "batch_size", "min_distance_ratio", "refine_below"),
         chemistry=config["chemistry"],
     message:
         "Ranking candidates"

@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
-from cgwgan_core import tables
-from cgwgan_core.dataset import asymmetric_units
-from cgwgan_core.jobs import Provenance, job, logger, progress
+from cgwgan_core.database.asymmetric_units import BATCH, asymmetric_units
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job, logger, progress
+from cgwgan_core.workflow.provenance import Provenance
 
 
-def main(structures: str, asu: str, rejected: str, symprec: float, threads: int, made_from: Provenance) -> None:
+def main(structures: str, asu: str, refused: str, symprec: float, threads: int, made_from: Provenance) -> None:
     batches = asymmetric_units(Path(structures), symprec, threads)
-    n_batches = -(-tables.count(structures) // 500)
+    n_batches = -(-tables.count(structures) // BATCH)
     with (
         tables.Writer(asu, tables.ASU, made_from) as kept,
-        tables.Writer(rejected, tables.REJECTED, made_from) as refused,
+        tables.Writer(refused, tables.REFUSED, made_from) as left_out,
     ):
-        for rows, bad in progress(batches, n_batches, "batches of 500 structures"):
+        for rows, bad in progress(batches, n_batches, f"batches of {BATCH} structures"):
             kept.write(rows)
-            refused.write(bad)
-    logger.info(f"{kept.rows:,} asymmetric units at symprec {symprec} Å, {refused.rows:,} structures refused")
+            left_out.write(bad)
+    logger.info(f"{kept.rows:,} asymmetric units at symprec {symprec} Å, {left_out.rows:,} structures refused")
 
 
 if __name__ == "__main__":
@@ -25,7 +26,7 @@ if __name__ == "__main__":
         main(
             structures=snakemake.input.structures,
             asu=snakemake.output.asu,
-            rejected=snakemake.output.rejected,
+            refused=snakemake.output.refused,
             symprec=snakemake.params.options["symprec"],
             threads=snakemake.threads,
             made_from=made_from,

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from cgwgan_core import dft, tables
-from cgwgan_core.jobs import Provenance, job
+from cgwgan_core.dft.vasp import read_results
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
 
 COLUMNS = ["candidate_id", "formation_energy_per_atom", "volume_per_atom", "spacegroup", "potential"]
 
@@ -12,7 +14,7 @@ def main(vaspruns: Sequence[str], prepared: str, stable: str, output: str, made_
     """Read the relaxations that are there, converged or not, beside the potential's values."""
     inputs = tables.read(prepared, tables.DFT).to_pylist()
     survivors = tables.read(stable, tables.STABLE, COLUMNS).to_pylist()
-    tables.write(output, dft.read_results(vaspruns, inputs, survivors), tables.DFT_RESULTS, made_from)
+    tables.write(output, read_results(vaspruns, inputs, survivors), tables.DFT_RESULTS, made_from)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """One shard of templates: drawn from the generator, checked, keyed."""
 
-import json
 from collections import Counter
-from pathlib import Path
 
-from cgwgan_core import tables
-from cgwgan_core.gan import load_generator
-from cgwgan_core.jobs import Provenance, job, logger, progress, seed
-from cgwgan_core.matching import Distinct
-from cgwgan_core.sampling import CHUNK, sample
-from cgwgan_core.spacegroups import numbers_of
-from cgwgan_core.templates import TemplateOptions, checked_columns, select
+from cgwgan_core.crystallography.matching import Distinct
+from cgwgan_core.crystallography.spacegroups import numbers_of
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.sampling import CHUNK, sample
+from cgwgan_core.generator.selection import TemplateOptions, select
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.logs import job, logger, progress
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.seeds import derive_seed
 
 
 def main(
@@ -18,7 +19,7 @@ def main(
     templates: str,
     counts: str,
     samples: int,
-    boldness: float,
+    pseudocount: float,
     spacegroups: list[int | str] | None,
     options: TemplateOptions,
     shard: int,
@@ -26,20 +27,19 @@ def main(
     run_seed: int,
     made_from: Provenance,
 ) -> None:
-    model = load_generator(Path(generator))
+    model = load_generator(generator)
     wanted = samples * (shard + 1) // shards - samples * shard // shards
     sizes = [min(CHUNK, wanted - start) for start in range(0, wanted, CHUNK)]
     seen = Distinct(options.tolerance)
     groups = None if spacegroups is None else numbers_of(spacegroups)
     refused: Counter[str] = Counter()
-    with tables.Writer(templates, tables.TEMPLATES, made_from) as out, tables.replacing(counts) as temporary:
+    with tables.Writer(templates, tables.TEMPLATES, made_from) as out:
         for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):
-            drawn = sample(model, size, seed(run_seed, "templates", shard, i), boldness, groups)
-            selection = select(drawn, options, seen)
+            seed = derive_seed(run_seed, "templates", shard, i)
+            selection = select(sample(model, size, seed, pseudocount, groups), options, seen)
             refused += selection.refused
-            out.write(checked_columns(drawn, selection))
-        result = {"sampled": wanted, "kept": out.rows, "refused": dict(refused)}
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+            out.write(selection.to_columns())
+    write_json(counts, {"sampled": wanted, "kept": out.rows, "refused": dict(refused)})
     logger.info(f"{out.rows:,} of {wanted:,} templates kept; refused: {dict(refused)}")
 
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
             templates=snakemake.output.templates,
             counts=snakemake.output.counts,
             samples=snakemake.params.samples,
-            boldness=snakemake.params.boldness,
+            pseudocount=snakemake.params.pseudocount,
             spacegroups=snakemake.params.spacegroups,
             options=TemplateOptions(**snakemake.params.options),
             shard=int(snakemake.wildcards.shard),

@@ -1,11 +1,11 @@
 """Elements on one shard of the templates."""
 
-import json
-
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates
-from cgwgan_core.infill import InfillOptions, candidate_columns, infill
-from cgwgan_core.jobs import Provenance, job, logger
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.screening.infill import InfillOptions, candidate_columns, infill
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
@@ -24,8 +24,7 @@ def main(
     columns = candidate_columns(filled, batch, table["template_id"].to_pylist())
     tables.write(candidates, columns, tables.CANDIDATES, made_from)
     result = {"assigned": filled.assigned, "kept": len(filled.elements), "refused": filled.refused}
-    with tables.replacing(counts) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(counts, result)
     logger.info(
         f"{len(filled.elements):,} candidates of {len(batch):,} templates, {sum(filled.charge_balanced):,} of them"
         f" with balanced charges; refused {filled.refused or 'none'}"

@@ -2,11 +2,12 @@
 
 import pyarrow as pa
 
-from cgwgan_core import tables
-from cgwgan_core.jobs import Provenance, job
-from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.relaxation import KnownPhasesOptions, relax_known_phases, within
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
+from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, relax_known_phases, within
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(

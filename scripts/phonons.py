@@ -1,15 +1,17 @@
 """Phonons of one shard of the novel, distinct crystals."""
 
-from cgwgan_core import tables
-from cgwgan_core.jobs import Provenance, job
-from cgwgan_core.phonons import PhononOptions, crystals_of_shard, phonon_rows
-from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.resume import KeptRows
+from cgwgan_core.phonons.phonons import PhononOptions
+from cgwgan_core.phonons.shards import crystals_of_shard, phonon_rows
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import KeptRows
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
-    unique: str,
+    compared: str,
     checked: str,
     phonons: str,
     potential: PotentialOptions,
@@ -23,7 +25,7 @@ def main(
     :param checked: ``potential.json``.
     """
     loaded = load_checked(potential, checked)
-    crystals = crystals_of_shard(tables.read(unique, tables.UNIQUE), shard, shards)
+    crystals = crystals_of_shard(tables.read(compared, tables.COMPARED), shard, shards)
     with KeptRows(phonons, options, loaded.digest, made_from.settings) as kept:
         rows = list(phonon_rows(crystals, loaded, options, kept))
         tables.write(phonons, rows, tables.PHONONS, made_from)
@@ -32,7 +34,7 @@ def main(
 if __name__ == "__main__":
     with job(snakemake) as made_from:
         main(
-            unique=snakemake.input.unique,
+            compared=snakemake.input.compared,
             checked=snakemake.input.potential,
             phonons=snakemake.output.phonons,
             potential=PotentialOptions(**snakemake.params.potential),

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 
-from cgwgan_core import tables
-from cgwgan_core.evaluation import evaluate, latent_map, makers
-from cgwgan_core.gan import load_generator
-from cgwgan_core.jobs import Provenance, job, logger, seed
-from cgwgan_core.quality import Draws
-from cgwgan_core.templates import TemplateOptions
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.draws import Draws
+from cgwgan_core.generator.evaluation import evaluate, latent_map, makers
+from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.workflow.files import write_text
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.seeds import derive_seed
 
 
 def main(
@@ -17,15 +19,15 @@ def main(
     quality: str,
     samples: int,
     seeds: int,
-    boldness: float,
+    pseudocount: float,
     options: TemplateOptions,
     run_seed: int,
     made_from: Provenance,
 ) -> None:
     model = load_generator(generator)
     train, held_out = (Draws(model.known[side]) for side in ("train", "held-out"))
-    sets = makers(model, train.templates, held_out.templates, samples, boldness)
-    numbers = [seed(run_seed, "quality", i) for i in range(seeds)]
+    sets = makers(model, train.templates, held_out.templates, samples, pseudocount)
+    numbers = [derive_seed(run_seed, "quality", i) for i in range(seeds)]
     figures = evaluate(sets, train, held_out, numbers, options)
     drawn = sets["generator"](numbers[0])
     latent = latent_map(model, train.templates, drawn, numbers[0])
@@ -36,8 +38,7 @@ def main(
         "number_density": np.round(real.number_density, 5).tolist(),
     }
     content = {"samples": samples, "seeds": seeds, "figures": figures, "latent": latent, "training": facts}
-    with tables.replacing(quality) as temporary:
-        temporary.write_text(json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
+    write_text(quality, json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
     for name, row in figures.items():
         logger.info(f"{name}: valid {row['valid'][0]:.3f}, number-density overlap {row['density_overlap'][0]:.3f}")
 
@@ -49,7 +50,7 @@ if __name__ == "__main__":
             quality=snakemake.output.quality,
             samples=snakemake.params.samples,
             seeds=snakemake.params.seeds,
-            boldness=snakemake.params.boldness,
+            pseudocount=snakemake.params.pseudocount,
             options=TemplateOptions(**snakemake.params.options),
             run_seed=snakemake.params.seed,
             made_from=made_from,

@@ -1,10 +1,11 @@
 """All shards of screened candidates to the shortlist."""
 
-import json
-
-from cgwgan_core import tables
-from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.ranking import RankOptions, known_library, rank
+from cgwgan_core.screening.comparison import known_library
+from cgwgan_core.screening.ranking import RankOptions, rank
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
@@ -25,9 +26,8 @@ def main(
     )
     kept, walked_past, result = rank(screened, candidates, tables.read(templates, tables.TEMPLATES), known, options)
     tables.write(ranked, kept, tables.RANKED, made_from)
-    tables.write(refused, walked_past, tables.RANK_REFUSED, made_from)
-    with tables.replacing(counts) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    tables.write(refused, walked_past, tables.RANKING_REFUSED, made_from)
+    write_json(counts, result)
     logger.info(f"{result['kept']:,} of {result['screened']:,} candidates on the shortlist; {result['refused']}")
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from cgwgan_core.jobs import Provenance, job
-from cgwgan_core.sources import read_database
-from cgwgan_core.tables import REJECTED, STRUCTURES, Writer
+from cgwgan_core.database.read import read_database
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.tables import REFUSED, STRUCTURES, Writer
 
 
 def main(
@@ -12,16 +13,16 @@ def main(
     path: str | None,
     chunk: int,
     structures: str,
-    rejected: str,
+    refused: str,
     made_from: Provenance,
     threads: int = 1,
 ) -> None:
     """Write both tables, or neither; what a download stores stays in ``download/`` beside them."""
     download = Path(structures).parent / "download"
-    with Writer(structures, STRUCTURES, made_from) as kept, Writer(rejected, REJECTED, made_from) as refused:
+    with Writer(structures, STRUCTURES, made_from) as kept, Writer(refused, REFUSED, made_from) as left_out:
         for batch in read_database(source, path, chunk=chunk, threads=threads, download=download):
             kept.write(batch.structures)
-            refused.write(batch.rejected)
+            left_out.write(batch.refused)
 
 
 if __name__ == "__main__":
@@ -31,7 +32,7 @@ if __name__ == "__main__":
             path=snakemake.params.options["path"],
             chunk=snakemake.params.options["chunk"],
             structures=snakemake.output.structures,
-            rejected=snakemake.output.rejected,
+            refused=snakemake.output.refused,
             made_from=made_from,
             threads=snakemake.threads,
         )

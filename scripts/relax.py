@@ -1,11 +1,12 @@
 """Relax one shard of the shortlist."""
 
-from cgwgan_core import tables
-from cgwgan_core.energetics import Hull
-from cgwgan_core.jobs import Provenance, job
-from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.relaxation import RelaxOptions, relax_candidates
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
+from cgwgan_core.relaxation.shortlist import RelaxOptions, relax_candidates
+from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(

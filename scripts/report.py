@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from cgwgan_core import tables
-from cgwgan_core.figures import figure_funnel
-from cgwgan_core.funnel import RunFiles, collect
-from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.report import render
+from cgwgan_core.results.figures import figure_funnel
+from cgwgan_core.results.funnel import RunFiles, collect
+from cgwgan_core.results.report import render
+from cgwgan_core.workflow.files import write_text
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
@@ -17,8 +18,7 @@ def main(
     funnel = collect(files)
     funnel.write(counts, made_from)
     for path, text in ((picture, figure_funnel(funnel, standalone=True)), (report, render(files, funnel, config))):
-        with tables.replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     logger.info(f"{funnel['stable'].kept:,} dynamically stable crystals; the report is {report}")
 
 

@@ -1,11 +1,12 @@
 """Energies of one shard of candidates."""
 
-from cgwgan_core import tables
-from cgwgan_core.energetics import Hull
-from cgwgan_core.jobs import Provenance, job, progress
-from cgwgan_core.potentials import PotentialOptions
-from cgwgan_core.potentials.checks import load_checked
-from cgwgan_core.screening import CHUNK, ScreenOptions, screen
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
+from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.screening.energies import CHUNK, ScreenOptions, screen
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job, progress
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(

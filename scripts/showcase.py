@@ -1,13 +1,13 @@
 """What the run found, small enough to keep: counts beside the paper's, table, CIF files, bands, report, cost."""
 
-from cgwgan_core.jobs import job, logger
-from cgwgan_core.resume import replacing_folder
-from cgwgan_core.showcase import ShowcaseFiles, write
+from cgwgan_core.results.showcase import ShowcaseFiles, write_showcase
+from cgwgan_core.workflow.files import replacing_folder
+from cgwgan_core.workflow.logs import job, logger
 
 
 def main(files: ShowcaseFiles, folder: str, most: int) -> None:
     with replacing_folder(folder) as temporary:
-        write(temporary, files, most)
+        write_showcase(temporary, files, most)
     logger.info(f"the showcase is {folder}")
 
 

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from cgwgan_core import store, tables
-from cgwgan_core.jobs import Provenance, job, logger
-from cgwgan_core.ranking import known_library
+from cgwgan_core.results import store, survivors
+from cgwgan_core.screening.comparison import known_library
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
-    unique: str,
+    compared: str,
     phonons: Sequence[str],
     structures: str,
     known_phases: str,
@@ -26,10 +28,10 @@ def main(
     """Write what passes in all phonon shards and is novel and distinct in five forms, and what is not."""
     phases = tables.read(known_phases, tables.KNOWN_PHASES)
     known = known_library(tables.read_batches(structures, tables.STRUCTURES), phases, chemistry)
-    found = pa.concat_tables(tables.read(path, tables.PHONONS, store.JUDGED) for path in phonons)
-    rows, left_out = store.survivors(tables.read(unique, tables.UNIQUE), found, known)
-    each = store.add_nearest(rows, phases)
-    logger.info(store.summary(found, len(rows)))
+    found = pa.concat_tables(tables.read(path, tables.PHONONS, survivors.JUDGED) for path in phonons)
+    rows, left_out = survivors.survivors(tables.read(compared, tables.COMPARED), found, known)
+    each = survivors.add_nearest(rows, phases)
+    logger.info(survivors.summary(found, len(rows)))
     tables.write(table, rows, tables.STABLE, made_from)
     tables.write(refused, left_out, tables.STABLE_REFUSED, made_from)
     store.write_database(database, rows)
@@ -41,7 +43,7 @@ def main(
 if __name__ == "__main__":
     with job(snakemake) as made_from:
         main(
-            unique=snakemake.input.unique,
+            compared=snakemake.input.compared,
             phonons=snakemake.input.phonons,
             structures=snakemake.input.structures,
             known_phases=snakemake.input.known_phases,

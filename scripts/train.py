@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from cgwgan_core import gan, tables
-from cgwgan_core.crystal import Templates
-from cgwgan_core.gan import ModelOptions
-from cgwgan_core.jobs import Provenance, job, seed
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.generator.checkpoint import ModelOptions
+from cgwgan_core.generator.training import TrainingFiles, train
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.seeds import derive_seed
 
 
 def main(
@@ -15,18 +18,10 @@ def main(
 ) -> None:
     """Train on the structures that are not held out."""
     table = tables.read(training, tables.TRAINING)
+    learnt, held_out = (Templates.from_table(table.filter(pc.field("split") == side)) for side in ("train", "held-out"))
     folder = Path(generator).parent
-    gan.train(
-        Templates.from_table(table.filter(pc.field("split") == "train")),
-        options,
-        seed(run_seed, "train"),
-        checkpoint=generator,
-        curve=metrics,
-        scratch=folder / "scratch",
-        logs=folder / "logs",
-        made_from=made_from,
-        held_out=Templates.from_table(table.filter(pc.field("split") == "held-out")),
-    )
+    files = TrainingFiles(Path(generator), Path(metrics), folder / "scratch", folder / "logs")
+    train(learnt, held_out, options, derive_seed(run_seed, "train"), files, made_from)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Choose the potential and check it against known crystals; nothing is computed with one that fails."""
 
-import json
-
 from cgwgan_core import __version__
-from cgwgan_core.jobs import job, logger
-from cgwgan_core.potentials import PotentialOptions, checks, choose, load
-from cgwgan_core.tables import replacing
+from cgwgan_core.potentials.load import PotentialOptions, choose, load
+from cgwgan_core.relaxation.known_crystals import check, report
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.logs import job, logger
 
 
 def main(options: PotentialOptions, potential: str) -> None:
@@ -13,9 +12,8 @@ def main(options: PotentialOptions, potential: str) -> None:
     _, _, why = choose(options)
     loaded = load(options)
     logger.info(f"potential: {loaded.name}, energy scale {loaded.energy_scale} ({why})")
-    found = checks.report(loaded, checks.check(loaded, options.tolerance), options.tolerance, why)
-    with replacing(potential) as temporary:
-        temporary.write_text(json.dumps(found | {"cgwgan_core": __version__}, indent=2) + "\n")
+    found = report(loaded, check(loaded, options.tolerance), options.tolerance, why)
+    write_json(potential, found | {"cgwgan_core": __version__})
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from ..errors import InputError
-from .protocol import ENERGY_SCALES, Batch, Neighbours, Potential
+from cgwgan_core.potentials.neighbours import Neighbours
+from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, Potential
+from cgwgan_core.workflow.errors import InputError
 
 
 class ASECalculator(Potential):
@@ -29,7 +30,7 @@ class ASECalculator(Potential):
         try:
             module = importlib.import_module(module_name)
             self._calculator = getattr(module, attribute)()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the user's own code, which may fail in any way
             raise InputError(
                 f"potential.name: {import_path}: cannot make a calculator ({type(error).__name__}: {error})"
             ) from None
@@ -38,16 +39,22 @@ class ASECalculator(Potential):
                 f"potential.name: {import_path}: gives {type(self._calculator).__name__}, not an ASE calculator"
             )
         self.name = import_path
-        self.energy_scale = energy_scale  # type: ignore[assignment]
+        self.energy_scale = energy_scale  # type: ignore[assignment]  # one of them, as was asked above
         self.versions = {module_name: str(getattr(module, "__version__", "unknown"))}
         # The weights cannot be seen from here: the code that chooses them stands for them.
         self.digest = hashlib.sha256(f"{import_path}\n{inspect.getsource(module)}".encode()).hexdigest()[:16]
 
-    def unknown(self, symbols: set[str]) -> set[str]:
+    def unknown(self, symbols: set[str]) -> set[str]:  # noqa: ARG002 - the protocol's
         """None beforehand; the calculator raises on what it cannot treat."""
         return set()
 
-    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
+    def compute(
+        self,
+        crystals: Sequence[Atoms],
+        pairs: Sequence[Neighbours],  # noqa: ARG002 - the calculator finds its own
+        forces: bool,
+        stress: bool,
+    ) -> Batch:
         """One crystal after the other."""
         energies, all_forces, stresses = [], [], []
         for crystal in crystals:

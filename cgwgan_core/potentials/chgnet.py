@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import chgnet
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import atomic_numbers
+from chgnet.graph.crystalgraph import TORCH_DTYPE, CrystalGraph
+from chgnet.model.model import BatchedGraph
+from chgnet.model.model import CHGNet as Model
 
-from ..jobs import digest_file
-from .protocol import Batch, Neighbours, Potential
+from cgwgan_core.potentials.neighbours import Neighbours
+from cgwgan_core.potentials.protocol import Batch, Potential
+from cgwgan_core.workflow.provenance import digest_file
 
 WEIGHTS = "0.3.0"
 
@@ -29,9 +34,6 @@ class CHGNet(Potential):
     batch_atoms = 64
 
     def __init__(self) -> None:
-        import chgnet
-        from chgnet.model import CHGNet as Model
-
         torch.set_num_threads(1)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its number of parameters
             self._model = Model.load(model_name=WEIGHTS, use_device="cpu", verbose=False)
@@ -48,8 +50,6 @@ class CHGNet(Potential):
 
     def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""
-        from chgnet.model.model import BatchedGraph
-
         model = self._model
         graphs = [self._graph(atoms, found) for atoms, found in zip(crystals, pairs, strict=True)]
         sizes = np.array([len(atoms) for atoms in crystals])
@@ -63,8 +63,8 @@ class CHGNet(Potential):
         if not (forces or stress):
             return Batch(energies, None, None)
         variables = list(batch.atom_positions) + (list(batch.strains) if stress else [])
-        gradients = torch.autograd.grad((per_atom * torch.as_tensor(sizes)).sum(), variables)
-        gradients = [g.numpy().astype(float) for g in gradients]
+        slopes = torch.autograd.grad((per_atom * torch.as_tensor(sizes)).sum(), variables)
+        gradients = [slope.numpy().astype(float) for slope in slopes]
         n = len(crystals)
         volumes = np.array([abs(atoms.cell.volume) for atoms in crystals])
         return Batch(
@@ -73,14 +73,11 @@ class CHGNet(Potential):
             np.stack(gradients[n:]) / volumes[:, None, None] if stress else None,
         )
 
-    def _graph(self, atoms: Atoms, pairs: Neighbours):  # type: ignore[no-untyped-def]
+    def _graph(self, atoms: Atoms, pairs: Neighbours) -> CrystalGraph:
         """What CHGNet's own converter gives, without a detour over pymatgen's structures.
 
         The converter also leaves a CIF in the working directory when it fails; this one raises.
         """
-        from chgnet.graph import CrystalGraph
-        from chgnet.graph.crystalgraph import TORCH_DTYPE
-
         converter = self._model.graph_converter
         graph = converter.create_graph(len(atoms), pairs.centre, pairs.neighbour, pairs.image, pairs.distance)
         atom_graph, directed = graph.adjacency_list()

@@ -10,19 +10,24 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import matgl
 import numpy as np
 import torch
 from ase import Atoms
 from ase.units import GPa
-from numpy.typing import NDArray
+from huggingface_hub import snapshot_download
 from torch import Tensor, nn
+from torch_geometric.data import Batch as GraphBatch
 
-from ..errors import InputError
-from .protocol import ENERGY_SCALES, Batch, EnergyScale, Floats, Neighbours, Potential, first_atoms
+from cgwgan_core.potentials.neighbours import Neighbours, first_atoms
+from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, EnergyScale, Potential
+from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.workflow.errors import InputError
 
 FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
@@ -48,8 +53,8 @@ class M3GNet(Potential):
         self._potential = _load(folder)
         if compiled:
             _compile(self._potential.model)
-        self.cutoff = float(self._potential.model.cutoff)
         model, references = self._potential.model, self._potential.element_refs
+        self.cutoff = float(model.cutoff)
         self.by_orbit = (
             type(model).__name__ == "M3GNet"
             and not model.is_intensive
@@ -57,7 +62,7 @@ class M3GNet(Potential):
             and not self._potential.calc_repuls
             and (references is None or references.property_offset.ndim == 1)
         )
-        self._species = {symbol: i for i, symbol in enumerate(self._potential.model.element_types)}
+        self._species = {symbol: i for i, symbol in enumerate(model.element_types)}
 
     def unknown(self, symbols: set[str]) -> set[str]:
         """Those of the elements that the potential has no parameters for."""
@@ -65,8 +70,6 @@ class M3GNet(Potential):
 
     def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""
-        from torch_geometric.data import Batch as GraphBatch
-
         sizes = np.array([len(atoms) for atoms in crystals])
         starts = np.concatenate([[0], np.cumsum(sizes)])
         edges = [np.stack([p.centre, p.neighbour]) + s for p, s in zip(pairs, starts[:-1], strict=True)]
@@ -96,7 +99,7 @@ class M3GNet(Potential):
         self,
         crystals: Sequence[Atoms],
         pairs: Sequence[Neighbours],
-        orbits: Sequence[NDArray[np.int64]],
+        orbits: Sequence[Integers],
         forces: bool,
         stress: bool,
     ) -> Batch:
@@ -105,8 +108,6 @@ class M3GNet(Potential):
         A node's neighbours are those of the first atom of its orbit. Atoms of an orbit have equal features in every
         layer, as only distances and angles enter, so features may be gathered from the neighbour's orbit.
         """
-        from torch_geometric.data import Batch as GraphBatch
-
         first = [first_atoms(orbit) for orbit in orbits]
         sizes = np.array([len(f) for f in first])
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -131,23 +132,22 @@ class M3GNet(Potential):
         graph._num_graphs = len(crystals)
         potential.model(graph)
         each = potential.data_std * potential.model.feature_dict["readout"].view(-1)
-        (pull,) = (
-            torch.autograd.grad(each, bond, _float(weights).to(device)) if bond.requires_grad else (torch.zeros(0, 3),)
-        )
         energy = _numpy(each)
         if potential.element_refs is not None:
             energy += _numpy(potential.element_refs.property_offset)[species]
         total = np.bincount(owner, weights=energy * weights, minlength=len(crystals)) + float(potential.data_mean)
+        batch = Batch(np.asarray(total, dtype=np.float64), None, None)
+        if not (forces or stress):
+            return batch
+        (pull,) = torch.autograd.grad(each, bond, _float(weights).to(device))
         pulls = np.split(_numpy(pull), np.cumsum([len(found.centre) for found in pairs])[:-1])
-        return Batch(
-            total,
-            [_from_bonds(p, found, len(a)) for p, found, a in zip(pulls, pairs, crystals, strict=True)]
-            if forces
-            else None,
-            np.stack([b.T @ p / a.get_volume() for b, p, a in zip(bonds, pulls, crystals, strict=True)])
-            if stress
-            else None,
-        )
+        if forces:
+            on_atoms = [_from_bonds(p, found, len(a)) for p, found, a in zip(pulls, pairs, crystals, strict=True)]
+            batch = replace(batch, forces=on_atoms)
+        if stress:
+            virials = [b.T @ p / a.get_volume() for b, p, a in zip(bonds, pulls, crystals, strict=True)]
+            batch = replace(batch, stresses=np.stack(virials))
+        return batch
 
 
 def _from_bonds(pull: Floats, pairs: Neighbours, n_atoms: int) -> Floats:
@@ -174,27 +174,23 @@ def locate(source: str) -> Path:
         return folder
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", source):
         raise InputError(f"{source}: no such folder; set potential.path to the folder of the potential")
-    from huggingface_hub import snapshot_download
-
     name = source if "/" in source else f"{HUB_OWNER}/{source}"
     try:
         return locate(snapshot_download(name, allow_patterns=list(FILES)))
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the network's failures, and the hub's own
         raise InputError(
             f"{source}: no such folder, and the Hugging Face hub does not give {name} "
             f"({type(error).__name__}); set potential.path to the folder of the potential"
         ) from None
 
 
-def _load(folder: Path) -> nn.Module:
-    import matgl
-
+def _load(folder: Path) -> Any:
     torch.set_num_threads(1)
     try:
         potential = matgl.load_model(str(folder))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - files of any content fail in any way
         cause = error.__cause__ or error
         raise InputError(f"{folder}: matgl {version('matgl')} cannot load it ({cause}); get it anew") from None
     if not hasattr(potential, "calc_stresses"):
@@ -230,6 +226,10 @@ class _ContinuedBessel(nn.Module):
     goes on to be counted as it was.
     """
 
+    cutoff: Tensor
+    roots: Tensor
+    norm: Tensor
+
     def __init__(self, bessel: Any) -> None:
         super().__init__()
         self.functions = bessel.funcs[: bessel.max_l]
@@ -246,7 +246,7 @@ class _ContinuedBessel(nn.Module):
 class _NoThreeBody(nn.Module):
     """A three-body interaction whose weights are all zero."""
 
-    def forward(self, *arguments: Any) -> Tensor:
+    def forward(self, *arguments: Tensor) -> Tensor:
         return arguments[-1]
 
 
@@ -280,7 +280,7 @@ class _FusedGate(nn.Module):
         first = (gated.layers[0], gated.gates[0])
         weight = torch.cat([layer.weight for layer in first])
         width = gated.layers[0].weight.shape[1] // 3
-        self.centre, self.neighbour, self.pair = (w.T.contiguous() for w in weight.split(width, dim=1))
+        self.centre, self.neighbour, self.pair = (w.T.contiguous() for w in torch.split(weight, width, dim=1))
         self.bias = torch.cat([layer.bias for layer in first])
         self.layers, self.gates = gated.layers[1:], gated.gates[1:]
 
@@ -288,18 +288,19 @@ class _FusedGate(nn.Module):
         centre, neighbour = edge_index[0], edge_index[1]
         hidden = (node @ self.centre + self.bias)[centre] + (node @ self.neighbour)[neighbour] + edge @ self.pair
         value, gate = hidden.chunk(2, dim=1)
-        return self.layers(value) * self.gates(gate)
+        gated: Tensor = self.layers(value) * self.gates(gate)
+        return gated
 
 
 def _compile(model: Any) -> None:
     if type(model).__name__ != "M3GNet":
         raise InputError(f"potential.compile: is for M3GNet, not for {type(model).__name__}; set it to false")
-    import torch._inductor.config as inductor
+    import torch._inductor.config as inductor  # noqa: PLC0415 - loads torch's compiler
 
     inductor.compile_threads = 1  # a job has one core; torch would start a worker for each of the machine's
     try:
         torch.compile(torch.tanh, dynamic=True)(torch.zeros(3))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each compiler fails in its own way
         cause = str(error).strip().splitlines()[0]
         raise InputError(
             f"potential.compile: torch finds no C++ compiler that works ({cause}); set it to false"
@@ -316,7 +317,7 @@ def _energy_scale(name: str, given: str | None) -> EnergyScale:
             f"potential: the name {name} does not tell the energy scale; "
             f"set potential.energy_scale to one of {', '.join(ENERGY_SCALES)}"
         )
-    return scale  # type: ignore[return-value]
+    return scale  # type: ignore[return-value]  # one of them, as was asked above
 
 
 def _digest(folder: Path) -> str:

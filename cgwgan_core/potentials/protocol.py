@@ -12,10 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
-from numpy.typing import NDArray
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
-Floats = NDArray[np.float64]
+from cgwgan_core.potentials.neighbours import Neighbours, first_atoms, neighbours
+from cgwgan_core.workflow.arrays import Floats, Integers
+
 EnergyScale = Literal["mp_uncorrected", "mp_corrected", "matpes"]
 ENERGY_SCALES: tuple[str, ...] = get_args(EnergyScale)
 
@@ -28,27 +28,6 @@ MIN_DISTANCE = 0.3
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a potential says about N crystals. A crystal it cannot treat has NaN and a reason in ``errors``."""
-
-    energies: Floats
-    """Energy of each whole cell, (N,) eV."""
-    n_atoms: NDArray[np.int64]
-    """Atoms in each cell, (N,)."""
-    errors: list[str | None]
-    """Why there is no energy, or ``None`` where there is one, (N,)."""
-    forces: list[Floats] | None = None
-    """Force on every atom of each crystal, N arrays of shape (n, 3), eV/Å; ``None`` if not asked for."""
-    stresses: Floats | None = None
-    """Stress tensors with ASE's sign (compression is negative), (N, 3, 3) eV/Å³; ``None`` if not asked for."""
-
-    @property
-    def energy_per_atom(self) -> Floats:
-        """Energy per atom, (N,) eV/atom."""
-        return self.energies / self.n_atoms
-
-
-@dataclass(frozen=True)
 class Batch:
     """What :meth:`Potential.compute` returns for the crystals it was given, all of them sound."""
 
@@ -58,6 +37,65 @@ class Batch:
     """N arrays (n, 3), eV/Å."""
     stresses: Floats | None
     """(N, 3, 3) eV/Å³."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a potential says about N crystals. A crystal it cannot treat has NaN and a reason in ``errors``."""
+
+    energies: Floats
+    """Energy of each whole cell, (N,) eV."""
+    n_atoms: Integers
+    """Atoms in each cell, (N,)."""
+    errors: list[str | None]
+    """Why there is no energy, or ``None`` where there is one, (N,)."""
+    forces: list[Floats] | None
+    """Force on every atom of each crystal, N arrays of shape (n, 3), eV/Å; ``None`` if not asked for."""
+    stresses: Floats | None
+    """Stress tensors with ASE's sign (compression is negative), (N, 3, 3) eV/Å³; ``None`` if not asked for."""
+
+    @classmethod
+    def blank(cls, crystals: Sequence[Atoms], forces: bool, stress: bool) -> "Evaluation":
+        """Nothing said yet: NaN, and no reason."""
+        n = len(crystals)
+        return cls(
+            energies=np.full(n, np.nan),
+            n_atoms=np.array([len(atoms) for atoms in crystals], dtype=np.int64),
+            errors=[None] * n,
+            forces=[np.full((len(atoms), 3), np.nan) for atoms in crystals] if forces else None,
+            stresses=np.full((n, 3, 3), np.nan) if stress else None,
+        )
+
+    @property
+    def energy_per_atom(self) -> Floats:
+        """Energy per atom, (N,) eV/atom."""
+        return self.energies / self.n_atoms
+
+    def take(self, place: int, batch: Batch, row: int) -> None:
+        """Fill in the crystal at ``place`` from a row of a batch."""
+        self.energies[place] = batch.energies[row]
+        if self.forces is not None and batch.forces is not None:
+            self.forces[place] = batch.forces[row]
+        if self.stresses is not None and batch.stresses is not None:
+            self.stresses[place] = batch.stresses[row]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One crystal of an evaluation."""
+
+    place: int
+    """Among the crystals."""
+    atoms: Atoms
+    orbits: Integers | None
+    """As in :meth:`Potential.evaluate`; ``None``: every atom is evaluated."""
+    pairs: Neighbours | None
+    """The neighbours that count; ``None``: not yet looked for, or the cutoff is unknown."""
+
+    @property
+    def n_centres(self) -> int:
+        """Atoms that are evaluated."""
+        return len(self.atoms) if self.orbits is None else int(self.orbits.max()) + 1
 
 
 class Potential(ABC):
@@ -85,7 +123,7 @@ class Potential(ABC):
         """Those of the elements that the potential has no parameters for."""
 
     @abstractmethod
-    def compute(self, crystals: Sequence[Atoms], pairs: Sequence["Neighbours"], forces: bool, stress: bool) -> Batch:
+    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch of sound crystals, all at once.
 
         :param pairs: neighbours of the atoms of each crystal: within :attr:`cutoff`, or kept from when they were.
@@ -94,8 +132,8 @@ class Potential(ABC):
     def compute_by_orbit(
         self,
         crystals: Sequence[Atoms],
-        pairs: Sequence["Neighbours"],
-        orbits: Sequence[NDArray[np.int64]],
+        pairs: Sequence[Neighbours],
+        orbits: Sequence[Integers],
         forces: bool,
         stress: bool,
     ) -> Batch:
@@ -112,8 +150,8 @@ class Potential(ABC):
         forces: bool = False,
         stress: bool = False,
         batch_size: int = BATCH_SIZE,
-        orbits: Sequence[NDArray[np.int64]] | None = None,
-        pairs: Sequence["Neighbours | None"] | None = None,
+        orbits: Sequence[Integers] | None = None,
+        pairs: Sequence[Neighbours | None] | None = None,
     ) -> Evaluation:
         """Energies, and where asked for forces and stresses, of periodic crystals.
 
@@ -129,40 +167,24 @@ class Potential(ABC):
             :attr:`cutoff`. Only these change as atoms move, so with them kept the energy is smooth even where a pair
             crosses a cutoff at which a potential has a kink. With ``orbits``, those of the first atom of each.
         """
+        found = Evaluation.blank(crystals, forces, stress)
         if not self.by_orbit:
             orbits = None
-        n = len(crystals)
-        energies = np.full(n, np.nan)
-        all_forces = [np.full((len(atoms), 3), np.nan) for atoms in crystals] if forces else None
-        stresses = np.full((n, 3, 3), np.nan) if stress else None
-        errors = [self._defect(atoms) for atoms in crystals]
-        sound = [i for i in range(n) if errors[i] is None]
-        sizes = [len(atoms) if orbits is None else int(orbits[i].max()) + 1 for i, atoms in enumerate(crystals)]
-        for index in _batches(sound, sizes, batch_size, self.batch_atoms):
-            found: dict[int, Neighbours] = {}
-            for i in index if self.cutoff else ():
-                kept = pairs[i] if pairs is not None else None
-                first = first_atoms(orbits[i]) if orbits is not None else None
-                found[i] = kept.moved(crystals[i]) if kept else neighbours(crystals[i], self.cutoff, first)
-                errors[i] = self._lonely_or_clashing(sizes[i], found[i])
-            good = [i for i in index if errors[i] is None]
-            for part, outcome in self._survive(good, crystals, found, forces, stress, orbits):
-                if isinstance(outcome, str):
-                    errors[part[0]] = outcome
-                    continue
-                for row, i in enumerate(part):
-                    if not np.isfinite(outcome.energies[row]):
-                        errors[i] = f"{self.name} gives no finite energy"
-                        continue
-                    energies[i] = outcome.energies[row]
-                    if all_forces is not None and outcome.forces is not None:
-                        all_forces[i] = outcome.forces[row]
-                    if stresses is not None and outcome.stresses is not None:
-                        stresses[i] = outcome.stresses[row]
-        n_atoms = np.array([len(atoms) for atoms in crystals], dtype=np.int64)
-        return Evaluation(energies, n_atoms, errors, all_forces, stresses)
+        tasks = [
+            _Task(i, atoms, orbits[i] if orbits else None, pairs[i] if pairs else None)
+            for i, atoms in enumerate(crystals)
+        ]
+        for task in tasks:
+            found.errors[task.place] = self._defect(task.atoms)
+        sound = [task for task in tasks if found.errors[task.place] is None]
+        for batch in _batches(sound, batch_size, self.batch_atoms):
+            ready = [self._with_neighbours(task) for task in batch]
+            for task in ready:
+                found.errors[task.place] = self._lonely_or_clashing(task)
+            self._fill(found, [task for task in ready if found.errors[task.place] is None])
+        return found
 
-    def neighbours(self, atoms: Atoms) -> "Neighbours | None":
+    def neighbours(self, atoms: Atoms) -> Neighbours | None:
         """What :meth:`evaluate` would take for ``pairs`` by itself; ``None`` where :attr:`cutoff` is unknown."""
         return neighbours(atoms, self.cutoff) if self.cutoff else None
 
@@ -184,48 +206,74 @@ class Potential(ABC):
             return f"{self.name} does not know {', '.join(sorted(unknown))}"
         return None
 
-    def _lonely_or_clashing(self, n_centres: int, pairs: "Neighbours") -> str | None:
-        if len(np.unique(pairs.centre)) < n_centres:
+    def _with_neighbours(self, task: _Task) -> _Task:
+        if not self.cutoff:
+            return replace(task, pairs=None)
+        if task.pairs is not None:
+            return replace(task, pairs=task.pairs.moved(task.atoms))
+        first = None if task.orbits is None else first_atoms(task.orbits)
+        return replace(task, pairs=neighbours(task.atoms, self.cutoff, first))
+
+    def _lonely_or_clashing(self, task: _Task) -> str | None:
+        if task.pairs is None:
+            return None
+        if len(np.unique(task.pairs.centre)) < task.n_centres:
             return f"an atom has no neighbour within {self.cutoff:g} Å"
-        if pairs.distance.min() < MIN_DISTANCE:
-            return f"two atoms are {pairs.distance.min():.2f} Å apart"
+        if task.pairs.distance.min() < MIN_DISTANCE:
+            return f"two atoms are {task.pairs.distance.min():.2f} Å apart"
         return None
 
-    def _survive(
-        self,
-        index: list[int],
-        crystals: Sequence[Atoms],
-        pairs: dict[int, "Neighbours"],
-        forces: bool,
-        stress: bool,
-        orbits: Sequence[NDArray[np.int64]] | None,
-    ) -> Iterator[tuple[list[int], Batch | str]]:
-        """The batch at once or, should that fail, its crystals one by one."""
-        if not index:
+    def _fill(self, found: Evaluation, tasks: list[_Task]) -> None:
+        """Evaluate crystals at once or, should that fail, one by one."""
+        if not tasks:
             return
         try:
-            batch, some = [crystals[i] for i in index], [pairs[i] for i in index if i in pairs]
-            if orbits is None:
-                yield index, self.compute(batch, some, forces, stress)
-            else:
-                yield index, self.compute_by_orbit(batch, some, [orbits[i] for i in index], forces, stress)
+            batch = self._compute(tasks, found.forces is not None, found.stresses is not None)
         except MemoryError:
             raise
-        except Exception as error:
-            if len(index) == 1:
-                yield index, f"{self.name} failed: {type(error).__name__}: {error}".splitlines()[0]
+        except Exception as error:  # noqa: BLE001 - libraries fail in their own ways, and each crystal only for itself
+            if len(tasks) == 1:
+                reason = f"{self.name} failed: {type(error).__name__}: {error}"
+                found.errors[tasks[0].place] = reason.splitlines()[0]
                 return
-            for i in index:
-                yield from self._survive([i], crystals, pairs, forces, stress, orbits)
+            for task in tasks:
+                self._fill(found, [task])
+            return
+        for row, task in enumerate(tasks):
+            if np.isfinite(batch.energies[row]):
+                found.take(task.place, batch, row)
+            else:
+                found.errors[task.place] = f"{self.name} gives no finite energy"
+
+    def _compute(self, tasks: list[_Task], forces: bool, stress: bool) -> Batch:
+        crystals = [task.atoms for task in tasks]
+        pairs = [task.pairs for task in tasks if task.pairs is not None]
+        orbits = [task.orbits for task in tasks if task.orbits is not None]
+        if orbits:
+            return self.compute_by_orbit(crystals, pairs, orbits, forces, stress)
+        return self.compute(crystals, pairs, forces, stress)
+
+
+def _batches(tasks: Sequence[_Task], size: int, most_atoms: int) -> Iterator[list[_Task]]:
+    batch: list[_Task] = []
+    total = 0
+    for task in tasks:
+        if batch and (len(batch) == size or total + task.n_centres > most_atoms):
+            yield batch
+            batch, total = [], 0
+        batch.append(task)
+        total += task.n_centres
+    if batch:
+        yield batch
 
 
 class PotentialCalculator(Calculator):
     """ASE calculator of a :class:`Potential`; stress in ASE's unit and sign, as a Voigt vector."""
 
-    implemented_properties = ("energy", "free_energy", "forces", "stress")
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(self, potential: Potential) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # ASE's
         self.potential = potential
 
     def calculate(
@@ -238,7 +286,8 @@ class PotentialCalculator(Calculator):
 
         :raises CalculationFailed: if the potential cannot treat the crystal.
         """
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's
+        assert self.atoms is not None
         more = bool({"forces", "stress"} & set(properties))
         found = self.potential.evaluate([self.atoms], forces=more, stress=more)
         if found.errors[0] is not None:
@@ -253,70 +302,3 @@ def voigt(stress: Floats) -> Floats:
     """A stress tensor (3, 3) in ASE's order xx, yy, zz, yz, xz, xy, (6,)."""
     symmetric = (stress + stress.T) / 2
     return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Directed pairs of atoms within a cutoff, periodic images included, in order of ``centre``."""
-
-    centre: NDArray[np.int64]
-    """(E,)"""
-    neighbour: NDArray[np.int64]
-    """(E,)"""
-    image: Floats
-    """Lattice translation of the neighbour in whole cells, (E, 3)."""
-    distance: Floats
-    """(E,) Å"""
-
-    def bonds(self, atoms: Atoms) -> Floats:
-        """Vectors from each centre to its neighbour, (E, 3) Å."""
-        return atoms.positions[self.neighbour] - atoms.positions[self.centre] + self.image @ atoms.cell.array
-
-    def moved(self, atoms: Atoms) -> "Neighbours":
-        """The same pairs with the distances that they have in a crystal whose atoms or cell have moved."""
-        return replace(self, distance=np.linalg.norm(self.bonds(atoms), axis=1))
-
-    def each(self) -> list[tuple[int, ...]]:
-        """Centre, neighbour and image of each pair."""
-        return list(map(tuple, np.column_stack([self.centre, self.neighbour, self.image]).astype(int).tolist()))
-
-    def names(self) -> frozenset[tuple[int, ...]]:
-        """Which pairs these are, wherever their atoms are."""
-        return frozenset(self.each())
-
-
-def first_atoms(orbit: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first atom of each orbit, in the order of the orbits' numbers; see :meth:`Potential.evaluate`."""
-    return np.unique(orbit, return_index=True)[1]
-
-
-def neighbours(atoms: Atoms, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:
-    """All pairs of a periodic crystal within ``cutoff`` Å, the atom itself left out.
-
-    :param centres: atoms whose neighbours are looked for, ascending; ``None``: all.
-    """
-    positions = np.ascontiguousarray(atoms.positions, dtype=float)
-    found = find_points_in_spheres(
-        positions,
-        positions if centres is None else positions[centres],
-        r=float(cutoff),
-        pbc=np.ones(3, dtype=np.int64),
-        lattice=np.ascontiguousarray(atoms.cell.array, dtype=float),
-        tol=1e-8,
-    )
-    centre = found[0] if centres is None else centres[found[0]]
-    keep = (centre != found[1]) | (found[3] > 1e-8)
-    return Neighbours(centre[keep], *(column[keep] for column in found[1:]))
-
-
-def _batches(index: Sequence[int], sizes: Sequence[int], size: int, most_atoms: int) -> Iterator[list[int]]:
-    batch: list[int] = []
-    atoms = 0
-    for i in index:
-        if batch and (len(batch) == size or atoms + sizes[i] > most_atoms):
-            yield batch
-            batch, atoms = [], 0
-        batch.append(i)
-        atoms += sizes[i]
-    if batch:
-        yield batch

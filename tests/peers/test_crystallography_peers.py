@@ -13,10 +13,12 @@ from ase.data import chemical_symbols
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from cgwgan_core import spacegroups as sg
-from cgwgan_core.crystal import SymmetryError, Templates, asymmetric_unit, decorate, to_atoms
-from cgwgan_core.fingerprint import coarse_keys, fingerprints
-from cgwgan_core.matching import Distinct, Tolerances
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit
+from cgwgan_core.crystallography.fingerprint import fingerprints, isopointal_types
+from cgwgan_core.crystallography.matching import Distinct, Tolerances
+from cgwgan_core.crystallography.symmetry import SymmetryError
+from cgwgan_core.crystallography.templates import Templates, decorate, to_atoms
 from tests.support.random_templates import random_template
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
@@ -87,18 +89,18 @@ def test_structures_that_moyo_loses_atoms_of_are_refused(shared_data: Path) -> N
 
 @pytest.mark.parametrize("tolerances", [Tolerances(), Tolerances(0.2, 5.0, 0.3)], ids=["ours", "its defaults"])
 def test_sameness_is_that_of_structure_matcher(real: list[Structure], tolerances: Tolerances) -> None:
-    """Pairs of templates of one coarse key: verdicts agree, and those of either are confirmed by the other."""
+    """Pairs of templates of one isopointal type: verdicts agree, and those of either are confirmed by the other."""
     batch = Templates.concat(
         [asymmetric_unit(s.lattice.matrix, s.frac_coords, list(s.atomic_numbers), 0.1).template for s in real]
     )
     batch = batch[(batch.spacegroup > 1) & (batch.n_sites <= 4)]
     keys = np.array(fingerprints(batch))
     batch = batch[np.sort(np.unique(keys, return_index=True)[1])]
-    coarse = np.array(coarse_keys(batch))
+    types = np.array(isopointal_types(batch))
     rng = np.random.default_rng(0)
     order = rng.permutation(len(batch))
-    order = order[np.argsort(coarse[order], kind="stable")]
-    pairs = [(i, j) for step in (1, 2) for i, j in zip(order, order[step:], strict=False) if coarse[i] == coarse[j]]
+    order = order[np.argsort(types[order], kind="stable")]
+    pairs = [(i, j) for step in (1, 2) for i, j in zip(order, order[step:], strict=False) if types[i] == types[j]]
     atoms = decorate(batch, [SYMBOLS[:k] for k in batch.n_sites], np.ones(len(batch)))
     structures = [Structure(a.cell[:], a.numbers, a.get_scaled_positions()) for a in atoms]
     # cells are primitive already; a second reduction at 0.25 Å would shrink one of two that are almost equal

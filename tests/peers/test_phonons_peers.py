@@ -12,22 +12,21 @@ from ase.spacegroup import crystal
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from cgwgan_core.phonons import PhononOptions, PhononResult, phonons, standardise
-from cgwgan_core.potentials import Potential, PotentialOptions, load, neighbours
+from cgwgan_core.phonons.bands import standardise
+from cgwgan_core.phonons.force_constants import finite_displacements
+from cgwgan_core.phonons.phonons import PhononOptions, PhononResult, phonons
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.neighbours import neighbours
+from cgwgan_core.potentials.protocol import Potential
+from tests.support.candidates import oxide_perovskite
 
-PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 MODEL = "M3GNet-MP-2021.2.8-PES"
-
-
-def _perovskite(a: str, b: str, edge: float) -> Atoms:
-    return Atoms([a, b, "O", "O", "O"], scaled_positions=PLACES, cell=[edge] * 3, pbc=True)
-
 
 CRYSTALS = {
     "MgO": (bulk("MgO", "rocksalt", a=4.25, cubic=True), "stable"),
     "NaCl": (bulk("NaCl", "rocksalt", a=5.69), "stable"),
-    "BaTiO3": (_perovskite("Ba", "Ti", 4.03), "unstable"),
-    "SrTiO3": (_perovskite("Sr", "Ti", 3.94), "unstable"),
+    "BaTiO3": (oxide_perovskite("Ba", "Ti", 4.03), "unstable"),
+    "SrTiO3": (oxide_perovskite("Sr", "Ti", 3.94), "unstable"),
 }
 
 
@@ -134,8 +133,6 @@ def test_a_crystal_at_the_cutoff_has_the_frequencies_of_short_displacements(
 @pytest.mark.parametrize(("name", "expected"), [("MgO", 0.97), ("NaCl", 0.37), ("BaTiO3", -7.8), ("SrTiO3", -1.9)])
 def test_known_numbers_of_this_potential(name: str, expected: float, m3gnet: Potential) -> None:
     """Lowest frequencies on an even 10 x 10 x 10 Monkhorst-Pack mesh, which leaves Γ out, computed elsewhere."""
-    from cgwgan_core.phonons import finite_displacements
-
     ours = phonons(CRYSTALS[name][0], m3gnet, PhononOptions())
     phonon = finite_displacements(ours.atoms, lambda many: m3gnet.evaluate(many, forces=True).forces, (2, 2, 2), 0.01)
     assert phonon.run_mesh([10, 10, 10]).frequencies.min() == pytest.approx(expected, abs=0.05)

@@ -11,8 +11,9 @@ from ase.calculators.calculator import Calculator
 from pymatgen.analysis.structure_analyzer import oxide_type
 from pymatgen.core import Structure
 
-from cgwgan_core.energetics import oxygen_species
-from cgwgan_core.potentials import PotentialOptions, load
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.screening.energetics import oxygen_species
+from tests.support.potentials import M3GNET, MATPES
 
 
 def real_crystals(shared_data: Path, n: int) -> list[Atoms]:
@@ -42,7 +43,7 @@ def compare(potential_options: PotentialOptions, calculator: Calculator, crystal
         assert np.abs(found.stresses[i] - stress).max() < 1e-5 * max(1, np.abs(stress).max())
 
 
-@pytest.mark.parametrize("name", ["M3GNet-MP-2021.2.8-PES", "M3GNet-MatPES-PBE-v2025.1-PES"])
+@pytest.mark.parametrize("name", [M3GNET, MATPES])
 def test_m3gnet_as_matgl_has_it(shared_models: Path, shared_data: Path, name: str) -> None:
     import matgl
     from matgl.ext.ase import PESCalculator

@@ -64,8 +64,10 @@ def test_wrong_element(tmp_path: Path) -> None:
     refuse(tmp_path, STRUCTURES, "chemistry.1: 'Rx' is no element", config={"chemistry": ["Ba", "Rx", "O"]})
 
 
-def test_unknown_key(tmp_path: Path) -> None:
-    refuse(tmp_path, STRUCTURES, "relax.fmx: no such key; did you mean fmax?", config={"relax": {"fmx": 0.1}})
+def test_unknown_and_renamed_keys(tmp_path: Path) -> None:
+    wrong = {"relax": {"fmx": 0.1, "free": 10}}
+    refuse(tmp_path, STRUCTURES, "relax.fmx: no such key; did you mean fmax?", config=wrong)
+    refuse(tmp_path, STRUCTURES, "relax.free: renamed; write relax.unconstrained", config=wrong)
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", b""])

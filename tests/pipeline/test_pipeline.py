@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from ase.db import connect
 
-from cgwgan_core import tables
-from cgwgan_core.crystal import Templates, min_distances
-from cgwgan_core.quality import METRICS
+from cgwgan_core.crystallography.distances import min_distances
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.workflow import tables
 from tests.support.workflow import ROOT, copy_run, snakemake
 
 TABLES = {
     "data/structures.parquet": tables.STRUCTURES,
-    "data/rejected.parquet": tables.REJECTED,
+    "data/refused.parquet": tables.REFUSED,
     "data/asu.parquet": tables.ASU,
     "data/training.parquet": tables.TRAINING,
     "templates.parquet": tables.TEMPLATES,
@@ -27,9 +28,9 @@ TABLES = {
     "known_phases.parquet": tables.KNOWN_PHASES,
     "screened/0.parquet": tables.SCREENED,
     "ranked.parquet": tables.RANKED,
-    "rank_refused.parquet": tables.RANK_REFUSED,
+    "ranking_refused.parquet": tables.RANKING_REFUSED,
     "relaxed/0.parquet": tables.RELAXED,
-    "unique.parquet": tables.UNIQUE,
+    "compared.parquet": tables.COMPARED,
     "phonons/0.parquet": tables.PHONONS,
     "stable.parquet": tables.STABLE,
     "stable_refused.parquet": tables.STABLE_REFUSED,
@@ -51,7 +52,7 @@ def test_every_table_is_there_with_schema_and_provenance(run: Path, name: str) -
 
 
 def test_every_record_is_kept_or_refused(run: Path) -> None:
-    refused = read(run, "data/rejected.parquet").num_rows
+    refused = read(run, "data/refused.parquet").num_rows
     assert read(run, "data/training.parquet").num_rows + refused == 288
     counts = json.loads((run / "results/template_counts.json").read_text())
     assert counts["sampled"] == counts["kept"] + sum(counts["refused"].values()) == 2000
@@ -63,7 +64,7 @@ def test_every_record_is_kept_or_refused(run: Path) -> None:
 def test_the_split_is_by_template(run: Path) -> None:
     training = read(run, "data/training.parquet")
     sides: dict[str, set[str]] = {"train": set(), "held-out": set()}
-    for key, split in zip(training["coarse_key"].to_pylist(), training["split"].to_pylist(), strict=True):
+    for key, split in zip(training["isopointal_type"].to_pylist(), training["split"].to_pylist(), strict=True):
         sides[split].add(key)
     assert sides["train"]
     assert sides["held-out"]
@@ -147,7 +148,7 @@ def test_a_second_run_has_nothing_to_do(run: Path) -> None:
 
 def rules_to_run(text: str) -> set[str]:
     """Names of the rules in a dry run's table of jobs."""
-    block = text.split("Job stats:")[1].split("total")[0]
+    block = text.split("Job stats:")[1].split("total", maxsplit=1)[0]
     return {line.split()[0] for line in block.splitlines()[3:] if line.split()}
 
 
@@ -170,7 +171,7 @@ def test_a_changed_script_reruns_what_depends_on_it(run: Path, tmp_path: Path, p
     script.write_text(script.read_text().replace("made_from: Provenance", "made_from: Provenance, more: int = 1"))
     changed = snakemake(folder, "--dry-run", root=project)
     found = rules_to_run(changed.stdout + changed.stderr)
-    assert found == {"rank", "relax", "unique", "phonons", "store", "dft_inputs", "dft_results", "report", "all"}
+    assert found == {"rank", "relax", "compare", "phonons", "store", "dft_inputs", "dft_results", "report", "all"}
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(run: Path, tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
-from cgwgan_core import tables
-from cgwgan_core.jobs import Provenance, digest_file
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.provenance import Provenance, digest_file
 from tests.support.vasp import write_relaxation
 from tests.support.workflow import ROOT, copy_run, snakemake
 
 RULES = {
     "read_database": ["data/structures.parquet", "data/refused/read.parquet"],
     "asymmetric_units": ["data/asu.parquet", "data/refused/asu.parquet"],
-    "training_set": ["data/training.parquet", "data/rejected.parquet"],
+    "training_set": ["data/training.parquet", "data/refused.parquet"],
     "train": ["model/generator.ckpt", "model/training.csv"],
     "quality": ["quality.json"],
     "generate": ["templates/1.parquet", "templates/1.json"],
@@ -23,9 +23,9 @@ RULES = {
     "verify_potential": ["potential.json"],
     "known_phases": ["known_phases.parquet"],
     "screen": ["screened/1.parquet"],
-    "rank": ["ranked.parquet", "rank_refused.parquet", "ranking_counts.json"],
+    "rank": ["ranked.parquet", "ranking_refused.parquet", "ranking_counts.json"],
     "relax": ["relaxed/1.parquet"],
-    "unique": ["unique.parquet"],
+    "compare": ["compared.parquet"],
     "phonons": ["phonons/1.parquet"],
     "store": ["stable.parquet", "stable_refused.parquet", "stable.db", "cif", "phonopy", "xrd_similarity.csv"],
     "dft_inputs": ["dft.parquet", "dft"],

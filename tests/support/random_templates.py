@@ -5,9 +5,9 @@ from ase import Atoms
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cgwgan_core import spacegroups as sg
-from cgwgan_core.crystal import Templates
-from cgwgan_core.fingerprint import cell_parameters, normaliser
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.fingerprint import cell_parameters, normaliser
+from cgwgan_core.crystallography.templates import Templates
 
 
 def random_template(rng: np.random.Generator, number: int, letters: list[int], density: float = 0.05) -> Templates:

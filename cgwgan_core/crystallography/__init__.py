@@ -1,0 +1,1 @@
+"""Crystals without energies: space groups, templates, distances, keys, and which are the same."""

@@ -1,0 +1,240 @@
+"""Whether two templates are the same crystal, within tolerances, and which of many repeat an earlier one.
+
+The measure is that of pymatgen's ``StructureMatcher`` (Ong et al., Comput. Mater. Sci. 68, 314 (2013),
+doi:10.1016/j.commatsci.2012.10.028): both crystals are scaled to one volume, one lattice is laid on the other, and
+the largest distance between an atom and its partner is compared with the free length per atom, the cube root of
+volume over atoms. Which element would sit where has no part in it. Templates of one isopointal type are laid on one
+another by the changes of description of their space group, its normaliser: a few dozen trials take the place of a
+search over lattices, origins and species, and one atom stands for its whole orbit. The trials are compiled:
+:mod:`.matching_kernel`.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.distances import reduce_cells
+from cgwgan_core.crystallography.fingerprint import canonical, cell_parameters, normaliser
+from cgwgan_core.crystallography.templates import Templates, kinds
+from cgwgan_core.workflow.arrays import Floats
+
+Key = tuple[int, tuple[int, ...]]
+"""Space group and sorted letters, those of the isopointal type."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How far apart two descriptions of one template may be.
+
+    Half or a third of ``StructureMatcher``'s defaults (0.2, 5°, 0.3), which take for one crystal what differs by 0.7 Å
+    in an oxide, such as a tilted perovskite and the cubic one.
+    """
+
+    length: float = 0.1
+    """Longer over shorter of two corresponding lattice vectors, less one."""
+    angle: float = 3.0
+    """Difference of two corresponding lattice angles, degrees."""
+    site: float = 0.1
+    """Largest distance of two corresponding atoms over the free length per atom."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise ValueError(f"tolerance {name} must be above 0, not {value}")
+
+
+class Distinct:
+    """The templates of a stream that differ from all before them; each is compared within its isopointal type only."""
+
+    def __init__(self, tolerances: Tolerances = Tolerances(), threads: int = 1) -> None:
+        """:param threads: isopointal types that are looked at side by side; they do not depend on each other."""
+        self.tolerances, self.threads = tolerances, threads
+        self._buckets: dict[Key, Bucket] = {}
+
+    def __len__(self) -> int:
+        return sum(len(bucket) for bucket in self._buckets.values())
+
+    def add(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
+        """Take a batch, in order, and remember what is new.
+
+        :param are_canonical: whether they are as :func:`.fingerprint.canonical` describes them, which saves half the
+            time.
+        :returns: whether each repeats one that is remembered, (N,).
+        """
+        return self._compare(templates, are_canonical, learn=True)
+
+    def holds(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
+        """Whether each is the same as one that is remembered, (N,)."""
+        return self._compare(templates, are_canonical, learn=False)
+
+    def _compare(self, templates: Templates, are_canonical: bool, learn: bool) -> NDArray[np.bool_]:
+        repeated = np.zeros(len(templates), dtype=bool)
+        described = describe(templates if are_canonical else canonical(templates)[0])
+        todo = []
+        for key, index in described.by_key():
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                if not learn:
+                    continue
+                bucket = self._buckets[key] = Bucket(key, self.tolerances)
+            todo.append((bucket, index))
+
+        def compare(bucket: Bucket, index: NDArray[np.int64]) -> None:
+            repeated[index] = bucket.compare(described[index], learn)
+
+        if self.threads == 1:
+            for bucket, index in todo:
+                compare(bucket, index)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(compare, *zip(*todo, strict=True)) if todo else [])
+        return repeated
+
+
+@dataclass(frozen=True)
+class Descriptions:
+    """Templates as :class:`Bucket` compares them, all with the letters of their isopointal type."""
+
+    sites: Templates
+    """As they are described."""
+    vectors: Floats
+    """Conventional lattice vectors as rows, in units of the free length per atom, (N, 3, 3)."""
+    bases: Floats
+    """From these to the three shortest vectors that are a basis of the lattice, (N, 3, 3)."""
+    cells: Floats
+    """Lengths and angles (degrees) of those, (N, 6)."""
+
+    def __getitem__(self, index: NDArray[np.int64]) -> "Descriptions":
+        return Descriptions(self.sites[index], self.vectors[index], self.bases[index], self.cells[index])
+
+    def by_key(self) -> Iterator[tuple[Key, NDArray[np.int64]]]:
+        """Every isopointal type, and the places of the templates that have it, ascending."""
+        for number, letters, index in kinds(self.sites):
+            yield (number, tuple(letters)), index
+
+
+def describe(sites: Templates) -> Descriptions:
+    """Templates, in the description of :func:`.fingerprint.canonical`, as :class:`Bucket` compares them."""
+    vectors = sg.cell_vectors(sites.cell) * np.cbrt(sites.number_density)[:, None, None]
+    groups, group = np.unique(sites.spacegroup, return_inverse=True)
+    primitive = np.array([sg.primitive_basis(int(number)) for number in groups]).reshape(-1, 3, 3)[group]
+    bases = shortest_basis(primitive @ vectors) @ primitive
+    return Descriptions(sites, vectors, bases, cell_parameters(bases @ vectors))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """How one template of an isopointal type may be laid on another: the Q changes that keep the letters as a whole."""
+
+    vectors: Floats
+    """What lattice vectors are multiplied by, (L, 3, 3): changes that differ by an origin do the same to them."""
+    begins: NDArray[np.int64]
+    """The first change of each of these, and Q, (L + 1,)."""
+    maps: Floats
+    """From each of k sites to its images, (Q, k, P, 3, 4)."""
+    n_maps: NDArray[np.int64]
+    """How many of the P are different, (Q, k)."""
+    letters: NDArray[np.int64]
+    """Of the images, (Q, k)."""
+
+
+@lru_cache(maxsize=1024)
+def _changes(key: Key) -> _Changes:
+    number, letters = key
+    group, sites = normaliser(number, other_cells=True), list(letters)
+    q = np.flatnonzero((np.sort(group.letters[:, sites], axis=1) == letters).all(axis=1))
+    linear = group.linear[q]
+    first = np.flatnonzero(np.r_[True, (linear[1:] != linear[:-1]).any(axis=(1, 2))])
+    turns = np.ascontiguousarray(np.linalg.inv(linear[first]).transpose(0, 2, 1))
+    n_maps = group.n_maps[q][:, sites]
+    maps = np.ascontiguousarray(group.maps[q][:, sites, : n_maps.max()])
+    return _Changes(turns, np.append(first, len(q)), maps, n_maps, group.letters[q][:, sites].astype(np.int64))
+
+
+class Bucket:
+    """Templates of one isopointal type, with which others are compared in one step."""
+
+    def __init__(self, key: Key, tolerances: Tolerances) -> None:
+        self.key, self.tolerances = key, tolerances
+        number, letters = key
+        self._letters = np.array(letters, dtype=np.int64)
+        weights = sg.MULTIPLICITY[number, list(letters)].astype(float)
+        self._weights = weights / weights.sum()
+        self._atoms = weights.sum() / len(sg.centring(number))
+        self._polar = normaliser(number).polar
+        self._coords = np.zeros((0, len(letters), 3))
+        self._bases = np.zeros((0, 3, 3))
+        self._cells = np.zeros((0, 6))
+
+    def __len__(self) -> int:
+        return len(self._coords)
+
+    def compare(self, batch: Descriptions, learn: bool) -> NDArray[np.bool_]:
+        """Whether each of a batch is the same as one of the bucket, (N,).
+
+        :param learn: whether what is new comes into the bucket, one after the other.
+        """
+        found = self.distances(batch, learn, exact=False)
+        return found <= self.tolerances.site
+
+    def distances(self, batch: Descriptions, learn: bool = False, exact: bool = True) -> Floats:
+        """To the nearest template of the bucket: the largest distance of two corresponding atoms over the free length
+        per atom; infinite where no lattice, or nothing within the tolerance of sites, fits, (N,).
+
+        :param exact: otherwise to the first that fits.
+        """
+        changes, limits, start = _changes(self.key), self.tolerances, len(self)
+        coords = np.concatenate([self._coords, batch.sites.coords[:, : len(self._letters)]])
+        bases, cells = np.concatenate([self._bases, batch.bases]), np.concatenate([self._cells, batch.cells])
+        from cgwgan_core.crystallography.matching_kernel import compared  # noqa: PLC0415 - numba is slow to import
+
+        found, kept = compared(
+            changes.vectors,
+            changes.begins,
+            changes.maps,
+            changes.n_maps,
+            changes.letters,
+            batch.vectors,
+            coords,
+            bases,
+            np.linalg.inv(bases),
+            cells,
+            start,
+            self._letters,
+            self._weights,
+            self._polar,
+            self._atoms,
+            np.array([limits.length, limits.angle, limits.site]),
+            learn,
+            exact,
+        )
+        if learn and len(kept) > start:
+            self._coords, self._bases, self._cells = coords[kept], bases[kept], cells[kept]
+        return found
+
+
+_TRIPLES = np.array(list(combinations(range(7), 3)))
+
+
+def shortest_basis(vectors: Floats) -> Floats:
+    """Integer maps from lattice vectors to the three shortest that are a basis, (N, 3, 3).
+
+    The shortest vectors of a lattice are among the seven that end a Selling reduction: an obtuse superbase
+    of four, and the sums of two of them.
+
+    :param vectors: as rows, (N, 3, 3).
+    """
+    _, maps = reduce_cells(vectors)
+    superbase = np.concatenate([maps, -maps.sum(axis=1, keepdims=True)], axis=1)
+    seven = np.concatenate([superbase, superbase[:, :3] + superbase[:, 3:]], axis=1).astype(float)
+    lengths = np.linalg.norm(seven @ vectors, axis=-1)
+    basis = np.abs(np.linalg.det(seven[:, _TRIPLES])) > 0.5
+    # rounded, so that among equal lengths order decides and not noise
+    total = np.where(basis, np.round(lengths[:, _TRIPLES].sum(axis=-1), 6), np.inf)
+    return np.take_along_axis(seven, _TRIPLES[total.argmin(axis=1)][:, :, None], axis=1)

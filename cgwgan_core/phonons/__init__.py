@@ -1,0 +1,1 @@
+"""Dynamical stability of relaxed crystals, and what follows from force constants."""

@@ -1,0 +1,97 @@
+"""Elastic constants, from strained cells and the force constants at Γ."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from phonopy import Phonopy
+from pymatgen.analysis.elasticity import ElasticTensor
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from cgwgan_core.phonons.force_constants import evaluate_all
+from cgwgan_core.potentials.protocol import Potential, voigt
+from cgwgan_core.workflow.arrays import Floats
+
+STRAIN = 0.0025
+"""Size of each strain, both ways."""
+GPA = 160.21766208
+"""GPa in 1 eV/Å³."""
+STABLE_ABOVE = 0.1
+"""GPa; an elastic eigenvalue this small is zero within the noise of a potential in single precision."""
+
+
+def elasticity(primitive: Atoms, phonon: Phonopy, potential: Potential) -> dict[str, Any]:
+    """Elastic constants at rest, with the atoms following the strain.
+
+    The cell is strained both ways in six directions with the atoms carried along; stresses give the constants of
+    clamped atoms, forces how strain couples to them. How far the atoms then move follows from the force constants at
+    Γ (Wu, Vanderbilt and Hamann, Phys. Rev. B 72, 035105 (2005), doi:10.1103/PhysRevB.72.035105):
+    C_jk = C̄_jk - Λ_mj (Φ⁻¹)_mn Λ_nk / V. So twelve evaluations of the primitive cell do, without a relaxation.
+
+    :param primitive: relaxed primitive cell.
+    :param phonon: its force constants.
+    :returns: columns of ``tables.PHONONS``; a crystal is mechanically stable if all six eigenvalues of the tensor
+        (Kelvin's notation, in which they do not depend on the axes) exceed :data:`STABLE_ABOVE`.
+    :raises RuntimeError: if the potential cannot treat a strained cell.
+    """
+    tensor = elastic_tensor(primitive, phonon, potential)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of noise that the next step removes
+        found = ElasticTensor.from_voigt(tensor).fit_to_structure(AseAtomsAdaptor.get_structure(primitive), 0.01)
+    fitted = np.asarray(found.voigt)
+    lowest = float(np.linalg.eigvalsh(_kelvin(fitted)).min())
+    mechanical = lowest > STABLE_ABOVE
+    return {
+        "elastic_tensor": fitted.ravel().tolist(),
+        "elastic_min_eigenvalue": lowest,
+        "mechanically_stable": mechanical,
+        # averages of a tensor that is not positive have no meaning
+        "bulk_modulus": float(found.k_vrh) if mechanical else None,
+        "shear_modulus": float(found.g_vrh) if mechanical else None,
+    }
+
+
+def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> Floats:
+    """Elastic constants in Voigt's notation, (6, 6) GPa, symmetric but for noise not yet those of the crystal class."""
+    strained = []
+    for way in (1, -1):
+        for j in range(6):
+            strain = np.zeros((3, 3))
+            a, b = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[j]
+            strain[a, b] += way * STRAIN / 2
+            strain[b, a] += way * STRAIN / 2
+            atoms = primitive.copy()
+            atoms.set_cell(primitive.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+            strained.append(atoms)
+    pairs = [potential.neighbours(primitive)] * len(strained)  # as in the phonons
+    found = evaluate_all(potential, strained, forces=True, stress=True, pairs=pairs)
+    assert found.forces is not None
+    assert found.stresses is not None
+    stress = np.array([voigt(tensor) for tensor in found.stresses])
+    clamped = (stress[:6] - stress[6:]).T / (2 * STRAIN)
+    forces = np.array([f - f.mean(axis=0) for f in found.forces]).reshape(12, -1)
+    coupling = (forces[:6] - forces[6:]).T / (2 * STRAIN)  # (3n, 6)
+    stiffness = _gamma_force_constants(phonon)
+    relaxed: Floats = clamped - coupling.T @ np.linalg.pinv(stiffness, rcond=1e-6, hermitian=True) @ (
+        coupling / primitive.get_volume()
+    )
+    return GPA * (relaxed + relaxed.T) / 2
+
+
+def _gamma_force_constants(phonon: Phonopy) -> Floats:
+    """Force constants of the atoms moving alike in all cells, (3n, 3n) eV/Å², translations left out."""
+    matrices = phonon.run_qpoints([[0, 0, 0]], with_dynamical_matrices=True).dynamical_matrices
+    assert matrices is not None
+    dynamical = matrices[0].real
+    masses = np.repeat(np.sqrt(phonon.primitive.masses), 3)
+    n = len(masses) // 3
+    rest = np.eye(3 * n) - np.kron(np.ones((n, n)) / n, np.eye(3))
+    found: Floats = rest @ (dynamical * np.outer(masses, masses)) @ rest
+    return found
+
+
+def _kelvin(tensor: Floats) -> Floats:
+    """A tensor in Voigt's notation in Kelvin's: the shear strains √2 times as long, so that it is a true matrix."""
+    scale = np.array([1, 1, 1, *3 * [np.sqrt(2)]])
+    return tensor * np.outer(scale, scale)

@@ -1,0 +1,1 @@
+"""What a run found: stores, counts, pictures, report."""

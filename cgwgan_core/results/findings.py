@@ -1,0 +1,161 @@
+"""What the phonon calculations of a run came to: the crystals, one sentence about them, and their bands."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cgwgan_core.phonons.phonons import PASSING
+from cgwgan_core.results.figures import Bands
+from cgwgan_core.results.funnel import RunFiles
+from cgwgan_core.results.text import fixed, formula_text, symbol_text
+from cgwgan_core.workflow import tables
+
+Row = dict[str, Any]
+BAND_COLUMNS = ("band_distances", "band_frequencies", "band_breaks", "band_ticks", "band_labels")
+BULKY = (*BAND_COLUMNS, "lattice", "numbers", "frac_coords", "force_constants", "elastic_tensor")
+"""Columns that are read only where they are asked for."""
+NEAR_HULL = 0.1
+"""eV/atom above the hull within which a survivor is counted as near it."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the phonon calculations of a run came to, as rows of the tables."""
+
+    survivors: list[Row]
+    """Rows of ``tables.STABLE`` with ``in_training``, by energy above the hull: stable and borderline crystals."""
+    judged: list[Row]
+    """All rows of ``tables.PHONONS`` with what ``tables.COMPARED`` knows of the crystal (of a child: of its parent),
+    and ``repeats`` of ``tables.STABLE_REFUSED``, in order of phonon_rank."""
+    asked: int
+    """Crystals whose phonons were asked for."""
+    stable: float | None = None
+    """Lowest frequency of a stable crystal, THz; ``None`` without phonons."""
+    borderline: float | None = None
+    """Lowest frequency of a borderline one, THz."""
+    potential: str = ""
+    """Potential that the verdicts hold for."""
+
+
+def findings(files: RunFiles) -> Findings:
+    """Survivors and all judged crystals, joined with what the other tables know of them."""
+    compared = {row["candidate_id"]: row for row in _rows(files.compared, tables.COMPARED)}
+    templates = tables.read(files.templates, tables.TEMPLATES, ["template_id", "in_training"]).to_pylist()
+    in_training = {row["template_id"]: row["in_training"] for row in templates}
+    phonons = list(chain.from_iterable(_rows(path, tables.PHONONS) for path in files.phonons))
+    refused = tables.read(files.stable_refused, tables.STABLE_REFUSED).to_pylist()
+    repeats = {row["candidate_id"]: f"{row['reason']}: {row['match']}" for row in refused}
+    judged = [
+        _judged(row, compared[row["parent_id"] or row["candidate_id"]]) | {"repeats": repeats.get(row["candidate_id"])}
+        for row in phonons
+    ]
+    judged.sort(key=lambda row: (row["phonon_rank"], row["parent_id"] is not None))
+    survivors = [row | {"in_training": in_training[row["template_id"]]} for row in _rows(files.stable, tables.STABLE)]
+    survivors.sort(key=lambda row: (_above(row), row["candidate_id"]))
+    asked = sum(row["phonon_rank"] is not None for row in compared.values())
+    if not phonons:
+        return Findings(survivors, judged, asked)
+    first = phonons[0]
+    return Findings(survivors, judged, asked, first["stable_from"], first["borderline_from"], first["potential"])
+
+
+def _judged(row: Row, before: Row) -> Row:
+    """A row of ``tables.PHONONS`` with what was known before; energies and space group are the latest there are."""
+    energy, group = row["energy_per_atom"], row["spacegroup"]
+    # at fixed composition the energy above the hull moves with the energy, as in the table of survivors
+    moved = 0.0 if energy is None or before["energy_per_atom"] is None else energy - before["energy_per_atom"]
+    height = before["energy_above_hull"]
+    latest = {
+        "energy_above_hull": None if height is None else height + moved,
+        "spacegroup": before["spacegroup"] if group is None else group,
+    }
+    return {**before, **row, **latest}
+
+
+def _rows(path: str, schema: pa.Schema) -> list[Row]:
+    rows: list[Row] = tables.read(path, schema, [name for name in schema.names if name not in BULKY]).to_pylist()
+    return rows
+
+
+def _above(row: Row) -> float:
+    value: float | None = row["energy_above_hull"]
+    return math.inf if value is None else value
+
+
+def sentence(found: Findings) -> str:
+    """What the run found, in one or two sentences, without claiming more than was computed."""
+    verdicts = [row for row in found.judged if row["verdict"] is not None]
+    if not verdicts and not found.asked:
+        return "No crystal of this run reached the phonon calculations, so none is known to be dynamically stable."
+    if not verdicts:
+        crystals = _of(found.asked, "crystal")
+        return f"The phonon calculations of all {crystals} failed, so none is known to be dynamically stable."
+    computed = f"{_of(len(verdicts), 'crystal')} whose phonons were computed"
+    rule = f"no frequency below {fixed(found.borderline, 2)} THz by {found.potential}"
+    passing = sum(row["verdict"] in PASSING for row in verdicts)
+    if not found.survivors and passing:
+        return (
+            f"{passing:,} of the {computed} {'is' if passing == 1 else 'are'} dynamically stable ({rule}), but none "
+            "is new: after the tight relaxation, all are phases of the database."
+        )
+    if not found.survivors:
+        nearest = max(verdicts, key=lambda row: row["min_frequency"])
+        what = f"{formula_text(nearest['formula'])} ({symbol_text(nearest['spacegroup'])})"
+        return (
+            f"None of the {computed} is dynamically stable ({rule}). The nearest to it is {what}, "
+            f"whose lowest frequency is {fixed(nearest['min_frequency'], 2)} THz."
+        )
+    best, n = found.survivors[0], len(found.survivors)
+    near = sum(_above(row) <= NEAR_HULL for row in found.survivors)
+    what = f"{formula_text(best['formula'])} ({symbol_text(best['spacegroup'])})"
+    height = best["energy_above_hull"]
+    place = f"{fixed(abs(height), 3)} eV/atom {'above' if height >= 0 else 'below'}"
+    borderline = sum(row["verdict"] == "borderline" for row in found.survivors)
+    doubt = f"; {borderline:,} of them only borderline, below {fixed(found.stable, 2)} THz" if borderline else ""
+    others = f", and {passing - n:,} more repeat one of them or a known phase" if passing > n else ""
+    return (
+        f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}{doubt}){others}. "
+        f"The lowest in energy, {what}, lies {place} the hull of the known phases; "
+        f"{near:,} of the {n:,} {'lies' if near == 1 else 'lie'} less than {NEAR_HULL} eV/atom above it."
+    )
+
+
+def _of(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def read_bands(shards: Sequence[str], drawn: Sequence[Row]) -> list[Bands]:
+    """Bands of the crystals to be drawn, the only ones that are read.
+
+    :param shards: files of ``tables.PHONONS``.
+    :param drawn: rows with ``candidate_id``, ``formula``, ``spacegroup``, ``verdict`` and ``min_frequency``.
+    """
+    names = pa.array([row["candidate_id"] for row in drawn], pa.string())
+    stored: dict[str, Row] = {}
+    for shard in shards:
+        table = tables.read(shard, tables.PHONONS, ["candidate_id", *BAND_COLUMNS])
+        for row in table.filter(pc.is_in(table["candidate_id"], value_set=names)).to_pylist():
+            stored[row["candidate_id"]] = row
+    found = []
+    for row in drawn:
+        path = stored[row["candidate_id"]]
+        distances = np.array(path["band_distances"])
+        found.append(
+            Bands(
+                title=f"{formula_text(row['formula'])}  {symbol_text(row['spacegroup'])}",
+                verdict=f"{row['verdict']}, lowest {fixed(row['min_frequency'], 2)} THz",
+                stable=row["verdict"] in PASSING,
+                distances=distances,
+                frequencies=np.array(path["band_frequencies"]).reshape(len(distances), -1),
+                breaks=path["band_breaks"],
+                ticks=path["band_ticks"],
+                labels=path["band_labels"],
+            )
+        )
+    return found

@@ -1,0 +1,253 @@
+"""How many crystals enter each stage of a run, how many stay, and why the others leave.
+
+All numbers are counted from the files of the run, and each stage is checked against the one before it: what
+enters is what the last stage kept, and what enters is kept or refused. A sum that fails is a defect of the
+program, never of the input, and stops the report.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.refusals import KNOWN, OK, REPEATED, category, tally
+
+NEW, CHOSEN = "new", "chosen"
+"""What became of a relaxed crystal that is neither known nor a repeat: its phonons are computed, or not."""
+
+
+class CountError(Exception):
+    """The counts of a run do not add up: rows were lost or counted twice between two stages."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run and what became of the things that entered it."""
+
+    key: str
+    """Short name, as in the files."""
+    name: str
+    """What the things kept are, in plain words."""
+    count_in: int
+    """Things that entered."""
+    kept: int
+    """Things that went on."""
+    refused: dict[str, int]
+    """Reason -> number refused for it, the most frequent first."""
+    follows: str | tuple[str, ...] | None = None
+    """Key or keys of the stages whose kept things enter this one; ``None`` where something new is made."""
+
+    def check(self) -> None:
+        """:raises CountError: if kept and refused do not make up what entered."""
+        refused = sum(self.refused.values())
+        if self.count_in != self.kept + refused:
+            raise CountError(f"{self.key}: {self.count_in} entered; {self.kept} kept + {refused} refused")
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """All stages of a run in order."""
+
+    stages: tuple[Stage, ...]
+
+    def __getitem__(self, key: str) -> Stage:
+        return next(stage for stage in self.stages if stage.key == key)
+
+    def check(self) -> None:
+        """:raises CountError: if a stage, or the passage from one stage to the next, does not add up."""
+        for stage in self.stages:
+            stage.check()
+            before = (stage.follows,) if isinstance(stage.follows, str) else stage.follows or ()
+            kept = sum(self[key].kept for key in before)
+            if before and kept != stage.count_in:
+                raise CountError(f"{stage.key}: {stage.count_in} entered, but {' and '.join(before)} kept {kept}")
+
+    def write(self, path: str | Path, made_from: Provenance) -> None:
+        """Write the stages and their provenance as JSON."""
+        content = {"stages": [asdict(stage) for stage in self.stages], "made_from": made_from.metadata()}
+        write_json(path, content)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run that its counts and its report are made from; lists are shards in order."""
+
+    structures: str
+    """``data/structures.parquet``"""
+    refused: str
+    """``data/refused.parquet``, of all data stages"""
+    asu: str
+    """``data/asu.parquet``"""
+    training: str
+    """``data/training.parquet``"""
+    training_curve: str
+    """``model/training.csv``"""
+    quality: str
+    """``quality.json``"""
+    templates: str
+    """``templates.parquet``"""
+    template_counts: str
+    """``template_counts.json``"""
+    candidates: Sequence[str]
+    """``candidates/*.parquet``"""
+    candidate_counts: Sequence[str]
+    """``candidates/*.json``"""
+    potential: str
+    """``potential.json``"""
+    screened: Sequence[str]
+    """``screened/*.parquet``"""
+    ranked: str
+    """``ranked.parquet``"""
+    ranking_counts: str
+    """``ranking_counts.json``"""
+    relaxed: Sequence[str]
+    """``relaxed/*.parquet``"""
+    compared: str
+    """``compared.parquet``"""
+    phonons: Sequence[str]
+    """``phonons/*.parquet``"""
+    stable: str
+    """``stable.parquet``"""
+    stable_refused: str
+    """``stable_refused.parquet``"""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "candidate_counts", "screened", "relaxed", "phonons"):
+            shards = getattr(self, name)
+            object.__setattr__(self, name, (shards,) if isinstance(shards, str) else tuple(shards))
+
+
+def collect(files: RunFiles) -> Funnel:
+    """Count a whole run from its files.
+
+    :raises CountError: if the counts do not add up, within a stage or between two files.
+    :raises InputError: if a file is missing or is not what its name says.
+    """
+    database = {stage: _refusals(files.refused, stage) for stage in ("read", "asu", "training")}
+    n_refused, told = tables.count(files.refused), sum(counts.total() for counts in database.values())
+    if n_refused != told:
+        raise CountError(f"refused: {n_refused} rows, but {told} of the stages {', '.join(database)}")
+    n_structures, n_asu, n_training = map(tables.count, (files.structures, files.asu, files.training))
+    n_read = n_structures + database["read"].total()
+    draws, ranking = _counts(files.template_counts), _counts(files.ranking_counts)
+    # The ranking refuses what has no energy, but that is counted where the energies were computed.
+    n_ranked = ranking["screened"] - ranking["refused"].pop("no energy", 0)
+    filled = [_counts(path) for path in files.candidate_counts]
+    assigned, n_candidates = (sum(shard[key] for shard in filled) for key in ("assigned", "kept"))
+    unfit: Counter[str] = sum((Counter(shard["refused"]) for shard in filled), Counter())
+    energies = _tally(files.screened, tables.SCREENED)
+    relaxations = _tally(files.relaxed, tables.RELAXED)
+    fates = _fates(files.compared)
+    verdicts, children = _verdicts(files.phonons)
+    repeated = _values(tables.read(files.stable_refused, tables.STABLE_REFUSED)["reason"])
+
+    new, chosen = fates.pop(NEW, 0), fates.pop(CHOSEN, 0)
+    over = Counter({"beyond the number asked for": new})
+    n_followed = children.total()
+    n_screened, n_relaxed, n_pass, n_born = (
+        counts.pop(OK, 0) for counts in (energies, relaxations, verdicts, children)
+    )
+    n_stable = n_pass + n_born - repeated.total()
+    # no stage for what is not asked for
+    followed = [Stage("followed", "children along imaginary modes", n_followed, n_born, children)] if n_followed else []
+    passed = ("phonons", "followed") if followed else "phonons"
+    stages = (
+        Stage("read", "crystals in the database", n_read, n_structures, database["read"]),
+        Stage("asu", "with their symmetry found", n_structures, n_asu, database["asu"], "read"),
+        Stage("training", "fit for training", n_asu, n_training, database["training"], "asu"),
+        Stage("templates", "templates, valid and distinct", draws["sampled"], draws["kept"], draws["refused"]),
+        Stage("candidates", "candidates: templates with elements", assigned, n_candidates, unfit),
+        Stage("screened", "with an energy", n_screened + energies.total(), n_screened, energies, "candidates"),
+        Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], "screened"),
+        Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
+        Stage("novel", "new and distinct", new + chosen + fates.total(), new + chosen, fates, "relaxed"),
+        Stage("chosen", "chosen for phonons", new + chosen, chosen, over, "novel"),
+        Stage("phonons", "stable or borderline", n_pass + verdicts.total(), n_pass, verdicts, "chosen"),
+        *followed,
+        Stage("stable", "dynamically stable, distinct", n_pass + n_born, n_stable, repeated, passed),
+    )
+    funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
+    # the known phases met on the way have their rank in the table too, but go no further
+    shortlist = tables.read(files.ranked, tables.RANKED, ["known_match"])["known_match"].null_count
+    rows = {
+        "templates": tables.count(files.templates),
+        "candidates": sum(map(tables.count, files.candidates)),
+        "ranked": shortlist,
+        "stable": tables.count(files.stable),
+    }
+    for key, found in rows.items():
+        if found != funnel[key].kept:
+            raise CountError(f"{key}: {funnel[key].kept} kept, but its table has {found} rows")
+    funnel.check()
+    return funnel
+
+
+def _sorted(refused: Mapping[str, int]) -> dict[str, int]:
+    return {reason: n for reason, n in sorted(refused.items(), key=lambda item: (-item[1], item[0])) if n}
+
+
+def _refusals(refused: str | Path, stage: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for batch in tables.read_batches(refused, tables.REFUSED, rows=65536, columns=["stage", "reason"]):
+        counts.update(_values(batch.filter(pc.equal(batch["stage"], stage))["reason"]))
+    return counts
+
+
+def _counts(path: str | Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable ({error}); delete it and rerun its rule") from None
+    return found
+
+
+def _tally(shards: Sequence[str | Path], schema: pa.Schema) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for path in shards:
+        for batch in tables.read_batches(path, schema, rows=65536, columns=["status"]):
+            counts.update(_values(batch["status"]))
+    return counts
+
+
+def _values(column: pa.ChunkedArray) -> Counter[str]:
+    """Number of rows of each category of reason."""
+    return tally({entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()})
+
+
+def _fates(compared: str | Path) -> Counter[str]:
+    """What became of each relaxed crystal: chosen for phonons, new, known, or a repeat of a better one."""
+    columns = ["status", "known_match", "duplicate_of", "phonon_rank"]
+    fates: Counter[str] = Counter()
+    for row in tables.read(compared, tables.COMPARED, columns).to_pylist():
+        if row["status"] != OK:
+            continue  # counted where it was relaxed
+        if row["phonon_rank"] is not None:
+            fates[CHOSEN] += 1
+        elif row["known_match"] is not None:
+            fates[KNOWN] += 1
+        elif row["duplicate_of"] is not None:
+            fates[REPEATED] += 1
+        else:
+            fates[NEW] += 1
+    return fates
+
+
+def _verdicts(phonons: Sequence[str | Path]) -> tuple[Counter[str], Counter[str]]:
+    """Number of crystals, and of children, of each verdict; those that pass under ok."""
+    crystals: Counter[str] = Counter()
+    children: Counter[str] = Counter()
+    names = {"stable": OK, "borderline": OK, "unstable": "imaginary frequencies", None: "no verdict"}
+    for path in phonons:
+        for row in tables.read(path, tables.PHONONS, ["verdict", "status", "parent_id"]).to_pylist():
+            counts = crystals if row["parent_id"] is None else children
+            counts[names[row["verdict"]] if row["status"] == OK else category(row["status"])] += 1
+    return crystals, children

@@ -1,0 +1,1 @@
+"""Candidates: elements on templates, their energies, the shortlist."""

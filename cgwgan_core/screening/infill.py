@@ -1,0 +1,363 @@
+"""Elements on the sites of templates: every distinct assignment, its composition, its charges and its volume."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Composition
+
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
+from cgwgan_core.crystallography.templates import Templates, expand
+from cgwgan_core.screening.charges import OXIDATION_STATES, charge_balanced
+from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.workflow.errors import InputError
+
+VOLUMES = ("elements", "template")
+CHARGES = ("tag", "require")
+EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED = (
+    "same crystal as another assignment",
+    "atoms in the primitive cell",
+    "another element is fixed on sites of that multiplicity",
+    "formula not asked for",
+    "share of an element out of bounds",
+    "charges do not balance",
+)
+"""Why an assignment is no candidate, in the order of the tests."""
+
+
+@dataclass(frozen=True)
+class InfillOptions:
+    """How templates are filled; the keys of the config block ``infill``."""
+
+    volume: str = "elements"
+    """``elements``: scale the cell to the volume that the elements take in known compounds; ``template``: as
+    generated (the paper's way)."""
+    formulas: Sequence[str] | None = None
+    """Formulas that candidates may have, in any notation and multiple; ``None``: all."""
+    max_atoms: int | None = None
+    """Most atoms in a candidate's primitive cell; ``None``: no limit."""
+    fixed: Mapping[str, Sequence[int]] | None = None
+    """Element -> Wyckoff multiplicities whose sites all hold it, and no other element; ``None``: none is fixed."""
+    atomic_fractions: Mapping[str, Sequence[float]] | None = None
+    """Element -> least and largest share of the atoms; ``None``: no limits."""
+    charge: str = "tag"
+    """``tag``: say of every candidate whether its charges balance; ``require``: keep only those that do."""
+    oxidation_states: str = "common"
+    """pymatgen's ``common`` states of each element, or all that occur in the ``icsd``; or the rules of ``smact``."""
+    mixed_valence: bool = False
+    """Whether atoms of one element may differ in their states (see :func:`charge_balanced`)."""
+    peroxides: bool = False
+    """Whether O may also have the states of peroxides (-1) and superoxides (-1/2). SMACT's tables have them anyway."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("volume", VOLUMES), ("charge", CHARGES), ("oxidation_states", OXIDATION_STATES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.max_atoms is not None and self.max_atoms < 1:
+            raise ValueError(f"max_atoms must be at least 1, not {self.max_atoms}")
+        if self.formulas is not None:
+            object.__setattr__(self, "formulas", tuple(self.formulas))
+        multiplicities = [m for several in (self.fixed or {}).values() for m in several]
+        if twice := sorted({m for m in multiplicities if multiplicities.count(m) > 1}):
+            raise ValueError(f"fixed names multiplicity {twice[0]} twice; a site holds one element")
+        for element, (least, most) in (self.atomic_fractions or {}).items():
+            if not 0 <= least <= most <= 1:
+                raise ValueError(
+                    f"atomic_fractions of {element} must be two rising numbers from 0 to 1, not {least} and {most}"
+                )
+
+
+@cache
+def assignments(n_sites: int, elements: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """All ways to put elements on sites that use every element: 6 for 3 on 3 sites, 36 for 3 on 4.
+
+    >>> len(assignments(3, ("Ba", "Ru", "O"))), len(assignments(4, ("Ba", "Ru", "O")))
+    (6, 36)
+    """
+    return [choice for choice in product(elements, repeat=n_sites) if set(choice) == set(elements)]
+
+
+# ----------------------------------------------------------------------------------------------- volumes
+
+
+@cache
+def element_volumes(oxide: bool) -> dict[str, float]:
+    """Volume of each element in compounds with O or F, or in all others, Å³ per atom.
+
+    See :mod:`.make_element_volumes`.
+    """
+    column = "oxide" if oxide else "other"
+    with (files("cgwgan_core.screening") / "element_volumes.csv").open() as stream:
+        return {row["element"]: float(row[column]) for row in csv.DictReader(stream) if row[column]}
+
+
+def typical_volumes(elements: Sequence[str]) -> dict[str, float]:
+    """Volume that each element takes in compounds of these elements, Å³ per atom.
+
+    :raises InputError: if too few compounds hold an element for its volume to be known.
+    """
+    known = element_volumes(not {"O", "F"}.isdisjoint(elements))
+    if missing := [e for e in elements if e not in known]:
+        raise InputError(
+            f"chemistry: no volume is known for {', '.join(missing)}; set infill.volume to template to keep the"
+            " templates' own"
+        )
+    return {e: known[e] for e in elements}
+
+
+# ------------------------------------------------------------------------------------- equal assignments
+
+
+def site_exchanges(templates: Templates) -> list[list[tuple[int, ...]]]:
+    """How the symmetry of each template as a whole exchanges its sites.
+
+    Two assignments are one crystal if, and only if, an isometry maps the one onto the other. Elements apart it maps
+    the atoms of the template onto themselves: it is a symmetry of the crystal with one species on all sites, which
+    moyo finds. Those of these symmetries that take whole sites to whole sites, such as the exchange of
+    the two sites of CsCl, are collected here as permutations.
+
+    :returns: for each template, permutations p other than the identity: putting ``elements[p[i]]`` on site i gives
+        the same crystal as ``elements[i]``. A template whose symmetry moyo does not find has none.
+    """
+    out: list[list[tuple[int, ...]]] = [[] for _ in range(len(templates))]
+    for group in expand(templates):
+        n_sites = int(group.site[-1]) + 1
+        sizes = np.bincount(group.site).tolist()
+        if n_sites == len(set(sizes)):
+            continue  # sites of different sizes cannot be exchanged
+        for row, i in enumerate(group.index.tolist()):
+            out[i] = _exchanges(group.vectors[row], np.mod(group.positions[row], 1.0), group.site)
+    return out
+
+
+def _exchanges(vectors: Floats, positions: Floats, site: Integers) -> list[tuple[int, ...]]:
+    try:
+        operations = find_symmetry(vectors, positions, [1] * len(site), TIGHT).operations
+    except SymmetryError:
+        return []
+    rotations, shifts = np.array(operations.rotations, dtype=float), np.array(operations.translations)
+    first = np.unique(site, return_index=True)[1]
+    # where representatives go decides the permutation, if there is one
+    images = np.einsum("gij,kj->gki", rotations, positions[first]) + shifts[:, None]
+    landing = site[_nearest(images, positions, vectors)]
+    found = []
+    for g in np.unique(landing, axis=0, return_index=True)[1]:
+        permutation = landing[g]
+        if len(set(permutation.tolist())) < len(first) or (permutation == np.arange(len(first))).all():
+            continue
+        every = positions @ rotations[g].T + shifts[g]
+        # whole sites onto whole sites
+        if (site[_nearest(every[None], positions, vectors)[0]] == permutation[site]).all():
+            found.append(tuple(permutation.tolist()))
+    return found
+
+
+def _nearest(points: Floats, positions: Floats, vectors: Floats) -> NDArray[np.int64]:
+    """Which atom lies where each point (g, k, 3) is: points of a symmetry are on an atom, whatever its image."""
+    gaps = points[:, :, None] - positions
+    gaps -= np.round(gaps)
+    nearest: NDArray[np.int64] = ((gaps @ vectors) ** 2).sum(-1).argmin(-1)
+    return nearest
+
+
+def _distinct(n_sites: int, elements: tuple[str, ...], exchanges: Sequence[tuple[int, ...]]) -> list[tuple[str, ...]]:
+    """Assignments, of equal ones the first."""
+    every = assignments(n_sites, elements)
+    if not exchanges:
+        return every
+    kept: list[tuple[str, ...]] = []
+    seen: set[tuple[str, ...]] = set()
+    for choice in every:
+        if choice not in seen:
+            kept.append(choice)
+            # symmetries are a group, so all equal ones are one exchange away
+            seen.update(tuple(choice[j] for j in p) for p in exchanges)
+    return kept
+
+
+# -------------------------------------------------------------------------------------------- candidates
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Filled templates, as columns."""
+
+    template: NDArray[np.int64]
+    """Place of the template in its batch, (M,)."""
+    elements: list[tuple[str, ...]]
+    """Element of each site."""
+    formula: list[str]
+    """Reduced formula."""
+    charge_balanced: list[bool]
+    """See :func:`charge_balanced`."""
+    volume_scale: Floats
+    """Factor on the template's volume, (M,)."""
+    assigned: int
+    """Assignments there were: candidates, and those refused."""
+    refused: dict[str, int]
+    """Reason -> number of assignments refused for it."""
+
+
+def infill(templates: Templates, elements: Sequence[str], options: InfillOptions) -> Candidates:
+    """Every distinct assignment of all the elements to the sites of every template, but for what options refuse.
+
+    A template of fewer sites than elements takes none. Assignments are in order of the elements as given.
+
+    :param elements: chemical symbols, each once.
+    :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``, if a formula asked
+        for does not hold all the elements and no others, or if options name an element that is not among them.
+    """
+    elements = tuple(elements)
+    volumes = typical_volumes(elements) if options.volume == "elements" else {}
+    limits = _Limits.of(options, elements)
+    kept: list[_Filled] = []
+    assigned = 0
+    refused: Counter[str] = Counter()
+    multiplicities, cells, sizes = templates.multiplicities, templates.volume, primitive_atoms(templates)
+    exchanges = site_exchanges(templates)
+    for i, n_sites in enumerate(templates.n_sites.tolist()):
+        every, distinct = assignments(n_sites, elements), _distinct(n_sites, elements, exchanges[i])
+        assigned += len(every)
+        refused[EQUIVALENT] += len(every) - len(distinct)
+        if options.max_atoms is not None and sizes[i] > options.max_atoms:
+            refused[f"more than {options.max_atoms} {TOO_LARGE}"] += len(distinct)
+            continue
+        counts = multiplicities[i, :n_sites].tolist()
+        for choice in distinct:
+            total = _total(choice, counts)
+            formula = _formula(tuple(sorted(total.items())))
+            if reason := limits.refusal(choice, counts, total, formula):
+                refused[reason] += 1
+                continue
+            typical = sum(volumes[e] * m for e, m in zip(choice, counts, strict=True)) if volumes else cells[i]
+            kept.append(_Filled(i, choice, formula, limits.balanced(formula), typical / cells[i]))
+    return Candidates(
+        template=np.array([filled.template for filled in kept], dtype=np.int64),
+        elements=[filled.elements for filled in kept],
+        formula=[filled.formula for filled in kept],
+        charge_balanced=[filled.charge_balanced for filled in kept],
+        volume_scale=np.array([filled.volume_scale for filled in kept], dtype=float),
+        assigned=assigned,
+        refused=dict(+refused),
+    )
+
+
+class _Filled(NamedTuple):
+    """One row of :class:`Candidates`."""
+
+    template: int
+    elements: tuple[str, ...]
+    formula: str
+    charge_balanced: bool
+    volume_scale: float
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What options ask of the assignments of some elements."""
+
+    options: InfillOptions
+    formulas: set[str] | None
+    """Reduced formulas that are asked for; ``None``: all."""
+    fixed: dict[int, str]
+    """Multiplicity -> the element that all its sites hold."""
+
+    @classmethod
+    def of(cls, options: InfillOptions, elements: Sequence[str]) -> "_Limits":
+        """Of options, for some elements; an :class:`InputError` if they do not go together."""
+        wanted = _wanted(options.formulas, elements)
+        for name, limits in (("fixed", options.fixed), ("atomic_fractions", options.atomic_fractions)):
+            if others := sorted(set(limits or {}) - set(elements)):
+                raise InputError(
+                    f"infill.{name}: {others[0]} is not in chemistry, {', '.join(elements)}; remove it there"
+                )
+        return cls(options, wanted, {m: element for element, ms in (options.fixed or {}).items() for m in ms})
+
+    def refusal(
+        self, choice: Sequence[str], counts: Sequence[int], total: Mapping[str, int], formula: str
+    ) -> str | None:
+        """Why an assignment is no candidate; ``None`` if it is one.
+
+        :param choice: element of each site.
+        :param counts: multiplicity of each site.
+        :param total: atoms of each element.
+        """
+        if any(self.fixed.get(m, e) != e for e, m in zip(choice, counts, strict=True)):
+            return OTHER_ELEMENT
+        if self.formulas is not None and formula not in self.formulas:
+            return OTHER_FORMULA
+        if not _within(total, self.options.atomic_fractions or {}):
+            return OTHER_FRACTION
+        if self.options.charge == "require" and not self.balanced(formula):
+            return UNBALANCED
+        return None
+
+    def balanced(self, formula: str) -> bool:
+        """Whether charges balance by the rules of the options."""
+        options = self.options
+        return charge_balanced(formula, options.oxidation_states, options.mixed_valence, options.peroxides)
+
+
+def primitive_atoms(templates: Templates) -> NDArray[np.int64]:
+    """Atoms in the primitive cell of each template, (N,)."""
+    per_cell = np.array([len(sg.centring(int(number))) for number in templates.spacegroup], dtype=np.int64)
+    return templates.n_atoms // per_cell
+
+
+def _wanted(formulas: Sequence[str] | None, elements: Sequence[str]) -> set[str] | None:
+    """Reduced formulas that are asked for; ``None``: all."""
+    if formulas is None:
+        return None
+    wanted = set()
+    for formula in formulas:
+        try:
+            composition = Composition(formula)
+        except ValueError:
+            raise InputError(f"infill.formulas: {formula!r} is no formula; write one such as BaRuO3") from None
+        if {e.symbol for e in composition.elements} != set(elements):
+            raise InputError(
+                f"infill.formulas: {formula} does not hold the elements of chemistry, {', '.join(elements)}, and no"
+                " others; change one of the two"
+            )
+        wanted.add(composition.reduced_formula)
+    return wanted
+
+
+def _total(choice: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for element, count in zip(choice, counts, strict=True):
+        total[element] = total.get(element, 0) + count
+    return total
+
+
+def _within(total: Mapping[str, int], fractions: Mapping[str, Sequence[float]]) -> bool:
+    """Whether the atomic fraction of every limited element is within its limits, which belong to them."""
+    n_atoms = sum(total.values())
+    return all(least - 1e-9 <= total[e] / n_atoms <= most + 1e-9 for e, (least, most) in fractions.items())
+
+
+@cache
+def _formula(counts: tuple[tuple[str, int], ...]) -> str:
+    return Composition(dict(counts)).reduced_formula
+
+
+def candidate_columns(filled: Candidates, templates: Templates, template_ids: Sequence[str]) -> dict[str, Any]:
+    """The columns of ``tables.CANDIDATES``."""
+    parents = [template_ids[i] for i in filled.template.tolist()]
+    return {
+        "candidate_id": [f"{t}-{'-'.join(e)}" for t, e in zip(parents, filled.elements, strict=True)],
+        "template_id": parents,
+        "elements": [list(e) for e in filled.elements],
+        "formula": filled.formula,
+        "charge_balanced": filled.charge_balanced,
+        "n_atoms": templates.n_atoms[filled.template].astype(np.int32),
+        "volume_scale": filled.volume_scale,
+    }

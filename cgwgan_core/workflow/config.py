@@ -1,0 +1,132 @@
+"""Is a configuration one that can run? Everything that is wrong with it, at once, one line each."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+RENAMED = {
+    "infill.shares": "infill.atomic_fractions",
+    "model.repeats": "model.duplicate_exponent",
+    "phonons.follow": "phonons.follow_modes",
+    "relax.free": "relax.unconstrained",
+    "screen.min_separation": "screen.min_distance_ratio",
+    "templates.boldness": "templates.pseudocount",
+}
+"""Former names of keys -> what they are called now."""
+
+
+def problems(config: Mapping[str, Any], schema: Path) -> list[str]:
+    """What is wrong with a configuration, one line each; empty where all is well.
+
+    :param config: the merged configuration.
+    :param schema: ``schemas/config.schema.yaml``.
+    """
+    rules = yaml.safe_load(schema.read_text())
+    errors = sorted(Draft202012Validator(rules).iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
+    found = [line for error in errors for line in _explain(error, rules)]
+    return found or list(_contradictions(config))
+
+
+def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    prefix = f"{where}." if where else ""
+    # all three are set in every error of a validator
+    value, rule = cast("Any", error.instance), cast("Mapping[str, Any]", error.schema)
+    wanted = cast("Any", error.validator_value)
+    if error.validator == "additionalProperties":
+        for key in sorted(set(value) - set(rule["properties"])):
+            yield f"{prefix}{key}: {_unknown(prefix, str(key), list(rule['properties']), rules)}"
+    elif error.validator == "required":
+        for key in sorted(set(wanted) - set(value)):
+            # one error per missing key comes from the validator; each is told once
+            if f"'{key}'" in error.message:
+                yield f"{prefix}{key}: missing; config.yaml has its default"
+    elif error.validator == "enum":
+        choices = [str(choice) for choice in wanted]
+        shown = f"; one of {', '.join(choices)}" if len(choices) < 20 else ""
+        what = "is no element" if where.startswith("chemistry") else "is not allowed"
+        hint = _nearest(str(value), choices)
+        if value is False:
+            hint = '; YAML reads No as false, write "No" in quotes for nobelium'
+        yield f"{where}: {value!r} {what}{hint}{shown}"
+    else:
+        meaning = rule.get("description", "")
+        yield f"{where or 'config'}: {error.message}{f' ({meaning})' if meaning else ''}"
+
+
+def _unknown(prefix: str, key: str, known: list[str], rules: Mapping[str, Any]) -> str:
+    """What to write instead of a key that its block does not have."""
+    if now := RENAMED.get(f"{prefix}{key}"):
+        return f"renamed; write {now}"
+    return f"no such key{_nearest(key, known) or _elsewhere(key, rules)}"
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    match = [k for k in known if k.lower() == word.lower()] or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _elsewhere(word: str, rules: Mapping[str, Any]) -> str:
+    """Where a key that stands in the wrong block belongs."""
+    places = [f"{block}.{word}" for block, rule in rules["properties"].items() if word in rule.get("properties", {})]
+    return f"; did you mean {' or '.join(places)}?" if places else ""
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the schema cannot say: keys that do not go together."""
+    yield from _of_data(config["data"])
+    chemistry, most_sites = config["chemistry"], max(config["training"]["n_sites"])
+    if len(chemistry) > most_sites:
+        yield (
+            f"chemistry: {len(chemistry)} elements do not fit on at most {most_sites} sites;"
+            " add larger numbers to training.n_sites"
+        )
+    yield from _of_infill(config["infill"], chemistry)
+    yield from _of_model(config["model"])
+    least, most = config["templates"]["number_density"]
+    if least >= most:
+        yield "templates.number_density: the first number must be below the second"
+    yield from _of_potential(config["potential"])
+
+
+def _of_data(data: Mapping[str, Any]) -> Iterator[str]:
+    if data["source"] in ("aflow", "mp"):
+        return
+    if data["path"] is None:
+        yield f"data.path: missing; data.source {data['source']} reads a file or folder"
+    elif not Path(data["path"]).exists():
+        yield f"data.path: {data['path']} does not exist"
+
+
+def _of_infill(infill: Mapping[str, Any], chemistry: list[str]) -> Iterator[str]:
+    fixed, fractions = infill["fixed"] or {}, infill["atomic_fractions"] or {}
+    for key, elements in (("fixed", fixed), ("atomic_fractions", fractions)):
+        for element in sorted(set(elements) - set(chemistry)):
+            yield f"infill.{key}.{element}: not in chemistry, {', '.join(chemistry)}"
+    multiplicities = [m for several in fixed.values() for m in several]
+    for multiplicity in sorted({m for m in multiplicities if multiplicities.count(m) > 1}):
+        yield f"infill.fixed: multiplicity {multiplicity} stands at two elements; a site holds one"
+    for element, (least, most) in fractions.items():
+        if least > most:
+            yield f"infill.atomic_fractions.{element}: the first number must not be above the second"
+
+
+def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
+    if model["init"] == "scratch":
+        if model["max_steps"] == 0:
+            yield "model.max_steps: 0 uses a checkpoint as it is; name one in model.init, or train"
+    elif model["init"] != "pretrained" and not Path(model["init"]).exists():
+        yield f"model.init: {model['init']} does not exist; write pretrained, or scratch to train from scratch"
+
+
+def _of_potential(potential: Mapping[str, Any]) -> Iterator[str]:
+    if potential["name"] == "m3gnet" and not (potential["path"] or os.environ.get("CGWGAN_POTENTIAL")):
+        yield "potential.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
+    if ":" in potential["name"] and potential["energy_scale"] is None:
+        yield "potential.energy_scale: missing; an ASE calculator does not tell what its energies compare with"

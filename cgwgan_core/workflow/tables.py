@@ -1,0 +1,452 @@
+"""The tables between stages: Parquet schemas written once, used by every reader and writer.
+
+Units and meaning stand in each field's metadata (``pq.read_schema(path).field("a").metadata``). Lengths are
+in Å, angles in degrees, energies in eV or eV/atom (the name says which), frequencies in THz. Rows are in a
+deterministic order, and equal tables are equal bytes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.files import replacing
+from cgwgan_core.workflow.provenance import Provenance
+
+F64, F32, I16, I32, I64, STR, BOOL = (
+    pa.float64(), pa.float32(), pa.int16(), pa.int32(), pa.int64(), pa.string(), pa.bool_(),
+)  # fmt: skip
+
+
+def _field(name: str, kind: pa.DataType, what: str, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"description": what, **({"unit": unit} if unit else {})})
+
+
+def _extend(base: pa.Schema, *fields: pa.Field, drop: Sequence[str] = ()) -> pa.Schema:
+    return pa.schema([*(f for f in base if f.name not in drop), *fields])
+
+
+# --------------------------------------------------------------------------------------------- database
+
+STRUCTURES = pa.schema(
+    [
+        _field("material_id", STR, "identifier in the database"),
+        _field("formula", STR, "reduced formula"),
+        _field("lattice", pa.list_(F64), "lattice vectors as rows, flattened [9]", "Å"),
+        _field("numbers", pa.list_(I16), "atomic numbers [n]"),
+        _field("frac_coords", pa.list_(F64), "fractional coordinates, flattened [3n]"),
+        _field("formation_energy_per_atom", F64, "from the database, where known", "eV/atom"),
+        _field("energy_above_hull", F64, "from the database, where known", "eV/atom"),
+    ]
+)
+REFUSED = pa.schema(
+    [
+        _field("record", STR, "material_id, or the record's place in its file"),
+        _field("stage", STR, "stage that refused it: read, asu or training"),
+        _field("reason", STR, "why"),
+    ]
+)
+
+# -------------------------------------------------------------------------------------------- templates
+
+_CELL = [
+    _field("a", F64, "conventional cell", "Å"),
+    _field("b", F64, "conventional cell", "Å"),
+    _field("c", F64, "conventional cell", "Å"),
+    _field("alpha", F64, "conventional cell", "°"),
+    _field("beta", F64, "conventional cell", "°"),
+    _field("gamma", F64, "conventional cell", "°"),
+]
+_SITES = [
+    _field("n_atoms", I32, "atoms in the conventional cell"),
+    _field("n_sites", I16, "sites of the asymmetric unit, k"),
+    _field("letters", pa.list_(STR), "Wyckoff letter of each site [k]"),
+    _field("multiplicities", pa.list_(I16), "multiplicity of each site in the conventional cell [k]"),
+    _field("coords", pa.list_(F64), "representative fractional coordinates of each site, flattened [3k]"),
+]
+_DENSITY = _field("number_density", F64, "atoms per volume", "1/Å³")
+
+ASU = pa.schema(
+    [
+        _field("material_id", STR, "identifier in the database"),
+        _field("formula", STR, "reduced formula"),
+        _field("spacegroup", I16, "International Tables number, standard setting"),
+        *_CELL,
+        *_SITES,
+        _field("elements", pa.list_(STR), "element of each site [k]"),
+        _DENSITY,
+        _field("symprec", F64, "tolerance the symmetry was found with", "Å"),
+    ]
+)
+TRAINING = _extend(
+    ASU,
+    _field("isopointal_type", STR, "space group and Wyckoff letters: the key that the split is made by"),
+    _field("fingerprint", STR, "canonical key of the template"),
+    _field("split", STR, "train or held-out; all structures of one isopointal type are on one side"),
+)
+TEMPLATES = pa.schema(
+    [
+        _field("template_id", STR, "identifier of the template in this run"),
+        _field("spacegroup", I16, "International Tables number, standard setting, that moyo finds in all its atoms"),
+        _field("spacegroup_requested", I16, "space group it was generated in: the same, or a subgroup"),
+        *_CELL,
+        *_SITES,
+        _DENSITY,
+        _field("min_distance", F64, "shortest distance between any two atoms, images included", "Å"),
+        _field("isopointal_type", STR, "space group and Wyckoff letters"),
+        _field("fingerprint", STR, "canonical key of the template"),
+        _field("in_training", BOOL, "whether the generator was trained on a structure of this template"),
+        _field("in_held_out", BOOL, "whether a held-out structure is of this template: one rediscovered"),
+    ]
+)
+
+# ------------------------------------------------------------------------------------------- candidates
+
+CANDIDATES = pa.schema(
+    [
+        _field("candidate_id", STR, "template_id and the elements in order of the sites"),
+        _field("template_id", STR, "template that was filled"),
+        _field("elements", pa.list_(STR), "element of each site [k]"),
+        _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
+        _field("n_atoms", I32, "atoms in the conventional cell"),
+        _field("volume_scale", F64, "factor on the template's volume that elements or template ask for"),
+    ]
+)
+SCREENED = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("formula", STR, "reduced formula"),
+        _field("volume_scale", F64, "factor on the template's volume that the energies are for"),
+        _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
+        _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
+        _field("status", STR, "ok, or why there is no energy"),
+    ]
+)
+RANKED = pa.schema(
+    [
+        _field("rank", I32, "1 is the best"),
+        _field("candidate_id", STR, "as in candidates"),
+        _field("template_id", STR, "template that was filled"),
+        _field("elements", pa.list_(STR), "element of each site [k]"),
+        _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
+        _field("n_atoms", I32, "atoms in the conventional cell"),
+        _field("volume_scale", F64, "factor on the template's volume that the energies are for"),
+        _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
+        _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
+        _field("known_match", STR, "known phase that it is, and that is hence not relaxed; null: goes on"),
+    ]
+)
+RANKING_REFUSED = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("reason", STR, "why it is not on the shortlist"),
+        _field("match", STR, "better candidate that it repeats, or known phase that a better candidate is"),
+    ]
+)
+
+# ---------------------------------------------------------------------------- relaxed crystals, phonons
+
+_RELAXED_CELL = [
+    _field("lattice", pa.list_(F64), "relaxed primitive cell, vectors as rows, flattened [9]", "Å"),
+    _field("numbers", pa.list_(I16), "atomic numbers [n]"),
+    _field("frac_coords", pa.list_(F64), "fractional coordinates, flattened [3n]"),
+]
+RELAXED = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("template_id", STR, "template that was filled"),
+        _field("formula", STR, "reduced formula"),
+        _field("charge_balanced", BOOL, "whether oxidation states of the elements add up to zero"),
+        _field("rank", I32, "rank before relaxation"),
+        *_RELAXED_CELL,
+        _field("energy_per_atom", F64, "after relaxation, by the potential, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "corrected, after relaxation", "eV/atom"),
+        _field("energy_above_hull", F64, "over the hull of the known phases, after relaxation", "eV/atom"),
+        _field("n_steps", I32, "optimiser steps"),
+        _field("fmax", F64, "largest force on an atom at the end", "eV/Å"),
+        _field("volume_ratio", F64, "volume after over volume before"),
+        _field("spacegroup_before", I16, "International Tables number before relaxation"),
+        _field("spacegroup", I16, "International Tables number after relaxation"),
+        _field("constrained_energy_per_atom", F64, "relaxed in its symmetry, by the potential, uncorrected", "eV/atom"),
+        _field("constrained_spacegroup", I16, "International Tables number, relaxed in its symmetry"),
+        _field(
+            "unconstrained_energy_per_atom", F64, "relaxed on without symmetry; null: not done, or failed", "eV/atom"
+        ),
+        _field(
+            "unconstrained_spacegroup", I16, "International Tables number, relaxed on without symmetry; null as before"
+        ),
+        _field("symmetry_broken", BOOL, "whether this is the crystal that was relaxed on without its first symmetry"),
+        _field("status", STR, "ok, or why the crystal is refused"),
+    ]
+)
+_SECOND = [
+    _field("second_potential", STR, "another potential that was asked; null: none, or it cannot treat the crystal"),
+    _field("second_energy_above_hull", F64, "by that potential, over its own hull, same geometries", "eV/atom"),
+    _field("disagreement", F64, "the second potential's distance to the hull less the first's", "eV/atom"),
+]
+_FALLS_APART = _field("decomposition", STR, "known phases on the hull at its composition, with shares of the atoms")
+COMPARED = _extend(
+    RELAXED,
+    _field("known_match", STR, "material_id of the known phase it matches after relaxation; null: novel"),
+    _field("known_rms", F64, "distance of corresponding atoms from that phase, over the free length per atom"),
+    _field("energy_above_known", F64, "over that phase, by the same potential", "eV/atom"),
+    _field("novelty", STR, "known, new composition of a known structure type, or new structure type"),
+    _field("prototype", STR, "material_id of a structure of the same type; null: there is none"),
+    _field("prototype_rms", F64, "distance of corresponding atoms from it, over the free length per atom"),
+    _field("duplicate_of", STR, "better candidate that it repeats after relaxation; null: distinct"),
+    *_SECOND,
+    _FALLS_APART,
+    _field("phonon_rank", I32, "order of the phonon calculations, 1 is first; null: not calculated"),
+)
+_ACROSS = _field(
+    "across_cutoff",
+    F64,
+    "how far a pair is across the potential's cutoff at this minimum of kept neighbours; 0: of the potential itself",
+    "Å",
+)
+_PROPERTIES = [
+    _field("vibrational_free_energy_per_atom", F64, "harmonic, at 300 K, with zero-point energy", "eV/atom"),
+    _field("heat_capacity_per_atom", F64, "harmonic, at 300 K; 3 is the classical limit", "k_B"),
+    _field("mechanically_stable", BOOL, "whether all six eigenvalues of the elastic tensor exceed 0.1 GPa"),
+    _field("elastic_min_eigenvalue", F64, "lowest eigenvalue of the elastic tensor, Kelvin's notation", "GPa"),
+    _field("bulk_modulus", F64, "average of Voigt and Reuss", "GPa"),
+    _field("shear_modulus", F64, "average of Voigt and Reuss", "GPa"),
+]
+PHONONS = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("min_frequency", F64, "lowest frequency over mesh and band path; negative: imaginary", "THz"),
+        _field("min_frequency_q", pa.list_(F64), "q-point of the lowest frequency [3], reduced coordinates"),
+        _field("verdict", STR, "stable, borderline or unstable; null where there is none"),
+        _field("stable_from", F64, "lowest frequency from which the verdict is stable", "THz"),
+        _field("borderline_from", F64, "lowest frequency from which it is borderline, unstable below", "THz"),
+        _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
+        _field("parent_id", STR, "of a child: crystal whose imaginary mode was followed; null: not a child"),
+        _field("energy_gain", F64, "of a child: how far it lies below its parent", "eV/atom"),
+        _field("potential", STR, "potential that the verdict holds for"),
+        _field("supercell", pa.list_(I32), "repeats of the primitive cell [3]"),
+        _field("n_displacements", I32, "displaced supercells computed"),
+        _field("band_distances", pa.list_(F64), "band path: distance of each q-point [p]", "1/Å"),
+        _field("band_frequencies", pa.list_(F64), "band path: frequencies, flattened [p × 3n]", "THz"),
+        _field("band_breaks", pa.list_(I32), "index of the first q-point of each segment of the path"),
+        _field("band_ticks", pa.list_(F64), "band path: distance of each labelled point", "1/Å"),
+        _field("band_labels", pa.list_(STR), "band path: its labels"),
+        *_RELAXED_CELL,
+        _field("spacegroup", I16, "International Tables number of this cell, relaxed to the phonons' fmax"),
+        _field("energy_per_atom", F64, "of this cell, by the potential, uncorrected", "eV/atom"),
+        _field("relaxed_fmax", F64, "largest force on an atom after that relaxation", "eV/Å"),
+        _ACROSS,
+        *_PROPERTIES,
+        _field("elastic_tensor", pa.list_(F64), "elastic constants, Voigt's notation, flattened [36]", "GPa"),
+        _field(
+            "force_constants",
+            pa.list_(F64),
+            "of what passes: each atom of this cell with all of phonopy's supercell, flattened [n × N × 9]",
+            "eV/Å²",
+        ),
+        _field("status", STR, "ok, or why there are no phonons"),
+    ]
+)
+STABLE = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("formula", STR, "reduced formula"),
+        _field("spacegroup", I16, "International Tables number after relaxation"),
+        _field("spacegroup_symbol", STR, "Hermann-Mauguin symbol"),
+        *_RELAXED_CELL,
+        _field("n_atoms", I32, "atoms in the relaxed primitive cell"),
+        _field("volume_per_atom", F64, "after relaxation", "Å³"),
+        _field("energy_per_atom", F64, "by the potential, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
+        _field("energy_above_hull", F64, "over the hull of the known phases", "eV/atom"),
+        *_SECOND,
+        _FALLS_APART,
+        _field("min_frequency", F64, "lowest phonon frequency", "THz"),
+        _field("verdict", STR, "stable or borderline, by the thresholds of the run"),
+        _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
+        _field("parent_id", STR, "unstable crystal whose imaginary mode led to this one; null: generated as such"),
+        _field("energy_gain", F64, "how far it lies below that parent", "eV/atom"),
+        _ACROSS,
+        *_PROPERTIES,
+        _field("nearest_known", STR, "known phase of the formula whose diffraction pattern is the most alike"),
+        _field("nearest_known_similarity", F64, "cosine of the two patterns: 1 is equal"),
+        _field("nearest_survivor", STR, "other crystal of this table whose pattern is the most alike"),
+        _field("nearest_survivor_similarity", F64, "cosine of the two patterns: 1 is equal"),
+        _field("potential", STR, "potential that all energies and frequencies are computed with"),
+        _field("template_id", STR, "template that was filled"),
+        _field("rank", I32, "rank before relaxation"),
+    ]
+)
+STABLE_REFUSED = pa.schema(
+    [
+        _field("candidate_id", STR, "as in phonons"),
+        _field("reason", STR, "why a crystal that passes is not among the stable ones"),
+        _field("match", STR, "known phase that it is, or better crystal that it repeats"),
+    ]
+)
+KNOWN_PHASES = pa.schema(
+    [
+        _field("material_id", STR, "identifier in the database, or element for an elemental reference"),
+        _field("formula", STR, "reduced formula"),
+        *_RELAXED_CELL,
+        _field("energy_per_atom", F64, "relaxed, by the potential, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
+        _field("energy_above_hull", F64, "over the hull of these phases", "eV/atom"),
+        _field("database_formation_energy_per_atom", F64, "the database's own, where known", "eV/atom"),
+        _field("status", STR, "ok, or why it is left out of the hull"),
+    ]
+)
+
+# -------------------------------------------------------------------------------------------------- DFT
+
+DFT = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("code", STR, "DFT code"),
+        _field("task", STR, "relax or phonon"),
+        _field("status", STR, "prepared; kept: the folder holds results of other inputs; or why there are none"),
+        _field("inputs", STR, "digest of the inputs of this run, also where others are kept"),
+        _field("path", STR, "folder under results/"),
+    ]
+)
+DFT_RESULTS = pa.schema(
+    [
+        _field("candidate_id", STR, "as in candidates"),
+        _field("code", STR, "DFT code"),
+        _field("task", STR, "relax"),
+        _field("status", STR, "converged, not converged, running or failed, and why"),
+        _field("current", BOOL, "whether the folder's inputs are those of this run; else of an earlier one"),
+        _field("n_steps", I32, "ionic steps"),
+        _field("fmax", F64, "largest force on an atom at the end", "eV/Å"),
+        _field("run_type", STR, "functional, as pymatgen names it"),
+        _field("formula", STR, "reduced formula"),
+        _field("energy_per_atom", F64, "by DFT, uncorrected", "eV/atom"),
+        _field("formation_energy_per_atom", F64, "by DFT, corrected (MP2020), against MP's elements", "eV/atom"),
+        _field("volume_per_atom", F64, "by DFT", "Å³"),
+        _field("spacegroup", I16, "International Tables number after relaxation by DFT"),
+        _field("potential", STR, "potential that the survivor comes from; null where the inputs are not current"),
+        _field("potential_formation_energy_per_atom", F64, "by the potential, corrected", "eV/atom"),
+        _field("potential_volume_per_atom", F64, "by the potential", "Å³"),
+        _field("potential_spacegroup", I16, "International Tables number after relaxation by the potential"),
+        _field("formation_energy_difference", F64, "DFT less potential", "eV/atom"),
+        _field("volume_ratio", F64, "DFT over potential"),
+        _field("path", STR, "folder under results/"),
+    ]
+)
+
+
+# ---------------------------------------------------------------------------------- reading and writing
+
+
+def to_table(rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows (dicts), columns (a dict of sequences) or a table, as a table of exactly this schema.
+
+    Columns beyond the schema are dropped; a missing one is filled with null.
+    """
+    if isinstance(rows, pa.Table):
+        columns = {name: rows[name] for name in rows.column_names}
+        n = rows.num_rows
+    elif isinstance(rows, dict):
+        columns, n = rows, len(next(iter(rows.values())))
+    else:
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    arrays = []
+    for f in schema:
+        column = columns.get(f.name)
+        if column is None:
+            arrays.append(pa.nulls(n, f.type))
+        elif isinstance(column, (pa.ChunkedArray, pa.Array)):
+            arrays.append(column.cast(f.type))
+        else:
+            arrays.append(pa.array(column, type=f.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+class Writer:
+    """Write a table in batches, in constant memory; the file appears only when all is written.
+
+    >>> with Writer("results/data/asu.parquet", ASU, Provenance()) as out:  # doctest: +SKIP
+    ...     out.write(rows)
+    """
+
+    def __init__(self, path: str | Path, schema: pa.Schema, made_from: Provenance) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._replacing = replacing(path)
+        self._metadata = made_from.metadata()
+
+    def __enter__(self) -> "Writer":
+        temporary = self._replacing.__enter__()
+        self._writer = pq.ParquetWriter(temporary, self.schema.with_metadata(self._metadata), compression="zstd")
+        return self
+
+    def write(self, rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table) -> None:
+        """Append rows, in any form that :func:`to_table` takes."""
+        table = to_table(rows, self.schema)
+        if table.num_rows:
+            self._writer.write_table(table.replace_schema_metadata(self._metadata))
+            self.rows += table.num_rows
+
+    def __exit__(self, *error: Any) -> None:
+        self._writer.close()
+        self._replacing.__exit__(*error)
+
+
+def write(
+    path: str | Path,
+    rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table,
+    schema: pa.Schema,
+    made_from: Provenance,
+) -> None:
+    """Write a whole table at once; see :func:`to_table` for the forms of ``rows``."""
+    with Writer(path, schema, made_from) as out:
+        out.write(rows)
+
+
+def read(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table of this schema.
+
+    :param columns: names to read; all of them by default.
+    :raises InputError: if the file is missing, is not Parquet, or lacks columns of the schema.
+    """
+    _check(path, schema)
+    return pq.read_table(path, columns=list(columns) if columns else schema.names)
+
+
+def read_batches(
+    path: str | Path, schema: pa.Schema, rows: int = 4096, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Read a table in batches of at most ``rows`` rows; see :func:`read`."""
+    _check(path, schema)
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=list(columns) if columns else schema.names):
+            yield pa.Table.from_batches([batch])
+
+
+def shard_of(table: pa.Table, shard: int, shards: int) -> pa.Table:
+    """The consecutive rows that one of ``shards`` equal parts of a table holds; part 0 is the first."""
+    start, stop = (table.num_rows * i // shards for i in (shard, shard + 1))
+    return table.slice(start, stop - start)
+
+
+def count(path: str | Path) -> int:
+    """Number of rows, from the file's footer."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _check(path: str | Path, schema: pa.Schema) -> None:
+    try:
+        found = pq.read_schema(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its rule") from None
+    if missing := [name for name in schema.names if name not in found.names]:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; delete it and rerun its rule")

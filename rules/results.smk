@@ -1,0 +1,110 @@
+# What the run found: stores, counts, report.
+
+
+rule store:
+    """What passes and is novel and distinct: table, ASE database, CIF and phonopy files, likeness in diffraction."""
+    input:
+        compared="results/compared.parquet",
+        phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        structures="results/data/structures.parquet",
+        known_phases="results/known_phases.parquet",
+    output:
+        table="results/stable.parquet",
+        refused="results/stable_refused.parquet",
+        database="results/stable.db",
+        cifs=directory("results/cif"),
+        phonopy=directory("results/phonopy"),
+        similarity="results/xrd_similarity.csv",
+    log:
+        "results/logs/store.log",
+    benchmark:
+        "results/benchmarks/store.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=digest("store"),
+        chemistry=config["chemistry"],
+    message:
+        "Storing the survivors"
+    script:
+        "../scripts/store.py"
+
+
+rule report:
+    """Funnel, distributions, survivors and near misses in one self-contained page."""
+    input:
+        structures="results/data/structures.parquet",
+        refused="results/data/refused.parquet",
+        asu="results/data/asu.parquet",
+        training="results/data/training.parquet",
+        training_curve="results/model/training.csv",
+        quality="results/quality.json",
+        templates="results/templates.parquet",
+        template_counts="results/template_counts.json",
+        candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
+        candidate_counts=expand("results/candidates/{shard}.json", shard=shards("infill")),
+        potential="results/potential.json",
+        screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
+        ranked="results/ranked.parquet",
+        ranking_counts="results/ranking_counts.json",
+        relaxed=expand("results/relaxed/{shard}.parquet", shard=shards("relax")),
+        compared="results/compared.parquet",
+        phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        stable="results/stable.parquet",
+        stable_refused="results/stable_refused.parquet",
+    output:
+        report="results/report.html",
+        counts="results/funnel.json",
+        picture="results/funnel.svg",
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("report"),
+        page=digest_file(Path(workflow.basedir) / "cgwgan_core" / "results" / "report.html.j2"),
+        config=config,
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"
+
+
+rule showcase:
+    """What the run found, small enough to keep: made only when it is asked for."""
+    input:
+        report="results/report.html",
+        counts="results/funnel.json",
+        stable="results/stable.parquet",
+        cifs="results/cif",
+        phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        # the last of the run, so that its cost is known
+        last="results/dft_results.parquet",
+    output:
+        folder=directory("results/showcase"),
+    log:
+        "results/logs/showcase.log",
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=digest("showcase"),
+        benchmarks="results/benchmarks",
+        most=100,
+    message:
+        "Making the showcase"
+    script:
+        "../scripts/showcase.py"

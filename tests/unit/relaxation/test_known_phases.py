@@ -1,0 +1,65 @@
+"""The known phases of a chemistry, and their hull."""
+
+import logging
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, relax_known_phases, within
+from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.errors import InputError
+
+
+def test_within_takes_subsets_of_the_chemistry(structures: pa.Table) -> None:
+    assert within(structures, ["Au", "Cu"])["material_id"].to_pylist() == ["a", "b", "d", "e"]
+    assert within(structures, ["Na", "Cl", "Cu"])["material_id"].to_pylist() == ["b", "c"]
+    assert within(structures.slice(1, 2), ["Na", "Cl"])["material_id"].to_pylist() == ["c"]
+    assert within(structures.slice(0, 0), ["Cu"]).num_rows == 0
+
+
+def test_known_phases_and_their_hull(structures: pa.Table, emt: Potential, caplog: pytest.LogCaptureFixture) -> None:
+    some = within(structures, ["Au", "Cu"])
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        rows = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions(max_atoms=50))
+    status = {row["material_id"]: row["status"] for row in rows}
+    assert list(status) == ["element-Au", "element-Cu", "a", "b", "d", "e"]
+    assert [status[name] for name in ("element-Au", "element-Cu", "a")] == ["ok", "ok", "ok"]
+    assert status["b"] == "an element: its reference energy is used"
+    assert status["d"] == "108 atoms, more than 50"
+    assert status["e"].startswith("fell apart")
+    table = pa.Table.from_pylist(rows, schema=tables.KNOWN_PHASES)
+    hull, relaxed = Hull.from_known_phases(table), rows[2]
+    expected = min(0.0, relaxed["formation_energy_per_atom"])
+    assert hull.energy_per_atom("Cu3Au") == pytest.approx(expected)
+    assert relaxed["energy_above_hull"] == pytest.approx(relaxed["formation_energy_per_atom"] - expected)
+    assert "no compound" not in caplog.text
+
+
+def test_a_database_without_compounds_is_told(
+    structures: pa.Table, emt: Potential, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = within(structures, ["Cu", "Ag"])
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        rows = relax_known_phases(some, ["Cu", "Ag"], emt, KnownPhasesOptions())
+    assert "no compound of Cu-Ag" in caplog.text
+    assert [row["status"] for row in rows].count("ok") == 2
+
+
+def test_a_phase_that_does_not_converge_counts(
+    structures: pa.Table, emt: Potential, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its energy is an upper bound."""
+    options = KnownPhasesOptions(fmax=1e-9, max_steps=1)
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        rows = relax_known_phases(structures.slice(0, 1), ["Cu", "Au"], emt, options)
+    assert (rows[-1]["material_id"], rows[-1]["status"]) == ("a", "ok")
+    assert "1 phases did not converge; their energies are upper bounds" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"fmax": 0.0}, {"max_steps": 0}, {"max_atoms": 0}])
+def test_options_are_checked(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        KnownPhasesOptions(**options)

@@ -1,0 +1,408 @@
+"""A whole run's files, small and seeded, as the program writes them, for the tests of counts and report."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ase import Atoms
+from pymatgen.core import Composition
+
+from cgwgan_core import __version__
+from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.distances import min_distances
+from cgwgan_core.crystallography.fingerprint import canonical
+from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms, row_to_structure
+from cgwgan_core.crystallography.symmetry import spacegroup_of
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.database.training_set import TrainingOptions, select_training
+from cgwgan_core.generator.evaluation import summary
+from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.generator.selection import Selection
+from cgwgan_core.phonons.phonons import PhononOptions, PhononResult
+from cgwgan_core.phonons.shards import CHILD, crystals_of_shard
+from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS, report
+from cgwgan_core.results.survivors import JUDGED, survivors
+from cgwgan_core.screening.candidates import TemplateLookup
+from cgwgan_core.screening.comparison import Library
+from cgwgan_core.screening.infill import UNBALANCED
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import write_json, write_text
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.refusals import OK
+from tests.support.random_templates import random_template
+
+GROUPS = [2, 12, 14, 62, 63, 71, 123, 129, 139, 148, 160, 166, 186, 187, 191, 194, 216, 221, 225, 227]
+MADE_FROM = Provenance("0123456789abcdef", {"generator": "fedcba9876543210"})
+CHEMISTRY = ("Ba", "Ru", "O")
+POTENTIAL = "M3GNet-test"
+Rows = list[dict[str, Any]]
+
+
+@cache
+def _templates(seed: int, n: int, density: float, groups: Sequence[int], sites: int) -> Templates:
+    """Random templates of so many sites, some groups much more frequent than others."""
+    rng = np.random.default_rng(seed)
+    weights = rng.permutation(np.arange(1, len(groups) + 1)) ** 1.5
+    found = []
+    while len(found) < n:
+        number = int(rng.choice(groups, p=weights / weights.sum()))
+        letters = rng.choice(np.flatnonzero(sg.MULTIPLICITY[number])[:6], sites).tolist()
+        repeated = any(letters.count(letter) > 1 and not sg.N_FREE[number, letter] for letter in letters)
+        if not repeated and sg.MULTIPLICITY[number, letters].sum() <= 20:
+            found.append(random_template(rng, number, letters, float(np.clip(rng.normal(density, 0.018), 0.012, 0.2))))
+    return canonical(Templates.concat(found))[0]
+
+
+@cache
+def _database(seed: int, training: int) -> tuple[pa.Table, pa.Table, Rows]:
+    """Tables of asymmetric units and of the training set, and the rows of what is unfit for it."""
+    parts = [
+        _templates(seed, training, 0.065, tuple(GROUPS), 3),
+        _templates(seed + 1, 150, 0.065, (1, 2, 14, 62), 5),
+        _templates(seed + 2, 50, 0.065, (1,), 3),
+    ]
+    everything = Templates.concat(parts)
+    n = len(everything)
+    columns = {
+        "material_id": [f"s{i}" for i in range(n)],
+        "formula": ["BaRuO3"] * n,
+        **everything.to_columns(),
+        "elements": [["Ba", "Ru", *["O"] * (k - 2)] for k in everything.n_sites],
+        "symprec": [0.1] * n,
+    }
+    asu = tables.to_table(columns, tables.ASU)
+    return asu, *select_training(asu, TrainingOptions(), seed)
+
+
+def _bands(rng: np.random.Generator, n_atoms: int, lowest: float) -> dict[str, Any]:
+    """Bands of a chain's shape: acoustic ones from zero, and ``lowest`` at the second labelled point."""
+    x = np.linspace(0, 1, 31)
+    acoustic = np.linspace(1.5, 3.5, 3)[:, None] * np.sin(np.pi * x / 2)
+    optical = np.sort(rng.uniform(4, 20, 3 * n_atoms - 3))[:, None] + 0.6 * np.cos(np.pi * x)
+    leg = np.concatenate([acoustic, optical]).T
+    leg[:, 0] += (lowest - leg[-1, 0]) * x**2
+    distances = np.concatenate([0.13 * x, 0.13 + 0.13 * x, 0.26 + 0.13 * x])
+    return {
+        "band_distances": distances.tolist(),
+        "band_frequencies": np.concatenate([leg, leg[::-1], leg]).ravel().tolist(),
+        "band_breaks": [0, 31, 62],
+        "band_ticks": [0.0, 0.13, 0.26, 0.39],
+        "band_labels": ["Γ", "X", "Γ|K", "Σ₀"],
+    }
+
+
+def _potential_json() -> dict[str, Any]:
+    """The report of a potential that errs by 1 meV/atom, up and down in turn."""
+    rows = []
+    for i, known in enumerate(KNOWN_CRYSTALS):
+        expected = round(known.expected("mp_uncorrected"), 3)
+        error = (-1) ** i / 1000
+        rows.append(
+            {
+                "formula": known.formula,
+                "material_id": known.material_id,
+                "spacegroup": known.spacegroup,
+                "status": OK,
+                "energy_per_atom": -6.0,
+                "formation_energy_per_atom": round(expected + error, 3),
+                "expected_formation_energy_per_atom": expected,
+                "error": error,
+                "lattice_error": 0.004,
+                "passed": True,
+            }
+        )
+    facts = {"energy_scale": "mp_uncorrected", "digest": "00aa11bb22cc33dd", "versions": {"matgl": "4.1.2"}}
+    potential = SimpleNamespace(name=POTENTIAL, **facts)
+    return report(potential, rows, 0.1, "named by the configuration") | {"cgwgan_core": __version__}
+
+
+def _phonons(
+    rng: np.random.Generator, atoms: Atoms, energy: float, lowest: float, **columns: float | str
+) -> PhononResult:
+    options = PhononOptions()
+    verdict = options.verdict(lowest)
+    properties = {
+        "vibrational_free_energy_per_atom": 0.01,
+        "heat_capacity_per_atom": 2.4,
+        "elastic_tensor": np.diag([200.0] * 3 + [70.0] * 3).ravel().tolist(),
+        "elastic_min_eigenvalue": 140.0,
+        "mechanically_stable": True,
+        "bulk_modulus": 150.2,
+        "shear_modulus": 70.4,
+    }
+    return PhononResult(
+        status=OK,
+        potential=POTENTIAL,
+        atoms=atoms,
+        spacegroup=spacegroup_of(atoms, 0.01),
+        energy_per_atom=energy,
+        relaxed_fmax=0.0007,
+        across_cutoff=0.0,
+        min_frequency=lowest,
+        min_frequency_q=[0.5, 0, 0],
+        verdict=verdict,
+        supercell=(2, 2, 2),
+        n_displacements=6,
+        bands=_bands(rng, len(atoms), lowest),
+        properties=properties if verdict != "unstable" else {},
+        **columns,
+    )
+
+
+def make_run(
+    folder: Path,
+    stable: int = 2,
+    chosen: int = 5,
+    repeats: int = 0,
+    children: bool = False,
+) -> dict[str, Any]:
+    """Write the files of a run into ``folder``.
+
+    :param stable: crystals that come out stable or borderline, in turn.
+    :param chosen: crystals with phonons asked for; the last of them, if not stable, fails.
+    :param repeats: of the stable ones, how many are known phases after all.
+    :param children: whether unstable crystals are followed: the first child passes, the second is unstable, and the
+        third comes back to its parent.
+    :returns: the files by the names that the report's parameters have.
+    """
+    rng = np.random.default_rng(0)
+    files: dict[str, Any] = {}
+
+    def put(name: str, schema: pa.Schema, rows: Any) -> str:
+        tables.write(folder / name, rows, schema, MADE_FROM)
+        return str(folder / name)
+
+    def put_json(name: str, content: dict[str, Any]) -> str:
+        write_json(folder / name, content)
+        return str(folder / name)
+
+    def put_shards(name: str, schema: pa.Schema, rows: Rows) -> list[str]:
+        half = len(rows) // 2
+        return [put(f"{name}/{i}.parquet", schema, part) for i, part in enumerate((rows[:half], rows[half:]))]
+
+    training = _write_database(files, put)
+    _write_model(files, folder, training)
+    kept = _write_templates(files, put, put_json)
+    candidates = _write_candidates(files, put_shards, put_json, kept)
+    shortlist = _write_energies(files, put, put_shards, put_json, candidates, chosen + 6, rng)
+    compared = _write_relaxed(files, put, put_shards, shortlist, TemplateLookup(kept), chosen)
+    phonons = _write_phonons(files, put, compared, stable, chosen, children, rng)
+
+    known = Library()
+    for row in [row for row in phonons if row["verdict"] in ("stable", "borderline")][:repeats]:
+        known.add("mp-42", row_to_structure(row))
+    judged = tables.to_table(phonons, tables.PHONONS).select(JUDGED)
+    survive, refused = survivors(compared, judged, known)
+    nearest = {"nearest_known": "mp-7", "nearest_known_similarity": 0.913}
+    files["stable"] = put("stable.parquet", tables.STABLE, [row | nearest for row in survive])
+    files["stable_refused"] = put("stable_refused.parquet", tables.STABLE_REFUSED, refused)
+    return files
+
+
+def _write_database(files: dict[str, Any], put: Callable[..., str]) -> pa.Table:
+    asu, training, unfit = _database(0, 300)
+    cell = atoms_to_row(Atoms("Ba", cell=[4.0] * 3, pbc=True))
+    structures = [{"material_id": f"s{i}", "formula": "Ba", **cell} for i in range(520)]
+    no_symmetry = "no symmetry found at symprec 0.1 Å (too many translations)"
+    refused = [{"record": str(i), "stage": "read", "reason": "no structure"} for i in range(7)]
+    refused += [{"record": f"s{i}", "stage": "asu", "reason": no_symmetry} for i in range(500, 520)]
+    files["structures"] = put("data/structures.parquet", tables.STRUCTURES, structures)
+    files["refused"] = put("data/refused.parquet", tables.REFUSED, refused + unfit)
+    files["asu"] = put("data/asu.parquet", tables.ASU, asu)
+    files["training"] = put("data/training.parquet", tables.TRAINING, training)
+    return training
+
+
+def _write_model(files: dict[str, Any], folder: Path, training: pa.Table) -> None:
+    rng = np.random.default_rng(0)
+    steps = np.arange(0, 2500, 10)
+    curve = np.column_stack(
+        [
+            steps,
+            -3 * np.exp(-steps / 400) - 1 + 0.2 * rng.normal(size=250),
+            3 * np.exp(-steps / 500) + 0.8 + 0.15 * rng.normal(size=250),
+            0.3 + 0.05 * rng.normal(size=250),
+        ]
+    )
+    lines = ["step,critic_loss,wasserstein,gradient_penalty"]
+    lines += [f"{int(s)},{a:.4f},{b:.4f},{c:.4f}" for s, a, b, c in curve]
+    files["training_curve"] = str(folder / "model/training.csv")
+    write_text(files["training_curve"], "\n".join(lines) + "\n")
+    sets = ["generator", "held-out", "training", "jittered", "independent"]
+    content = {
+        "samples": 500,
+        "seeds": 3,
+        "figures": {name: summary([{key: rng.uniform() for key in METRICS} for _ in range(3)]) for name in sets},
+        "latent": {side: rng.normal(0, 5, (40, 2)).round(2).tolist() for side in ("real", "generated")},
+        "training": {name: training[name].to_pylist() for name in ("spacegroup", "n_atoms", "number_density")},
+        "made_from": MADE_FROM.metadata(),
+    }
+    files["quality"] = str(folder / "quality.json")
+    write_text(files["quality"], json.dumps(content, allow_nan=False) + "\n")
+
+
+def _write_templates(files: dict[str, Any], put: Callable[..., str], put_json: Callable[..., str]) -> pa.Table:
+    found = _templates(3, 60, 0.072, tuple(GROUPS), 3)
+    n = len(found)
+    columns = {
+        **Selection(np.arange(n), found.spacegroup, min_distances(found), found, Counter()).to_columns(),
+        "template_id": [f"t{i:07d}" for i in range(1, n + 1)],
+        "in_training": [i % 9 == 0 for i in range(n)],
+        "in_held_out": [False] * n,
+    }
+    table = tables.to_table(columns, tables.TEMPLATES)
+    files["templates"] = put("templates.parquet", tables.TEMPLATES, table)
+    refused = {"atom count": 210, "duplicate": 30, "number density": 4, "short distance": 900}
+    counts = {"sampled": n + sum(refused.values()), "kept": n, "refused": refused}
+    files["template_counts"] = put_json("template_counts.json", counts)
+    return table
+
+
+def _write_candidates(
+    files: dict[str, Any], put_shards: Callable[..., list[str]], put_json: Callable[..., str], templates: pa.Table
+) -> Rows:
+    """Four of the six assignments of each template; ten more are refused in each shard."""
+    candidates = []
+    for template in templates.select(["template_id", "multiplicities", "n_atoms"]).to_pylist():
+        for elements in list(permutations(CHEMISTRY))[:4]:
+            atoms = dict(zip(elements, template["multiplicities"], strict=True))
+            candidates.append(
+                {
+                    "candidate_id": f"{template['template_id']}-{'-'.join(elements)}",
+                    "template_id": template["template_id"],
+                    "elements": list(elements),
+                    "formula": Composition(atoms).reduced_formula,
+                    "charge_balanced": True,
+                    "n_atoms": template["n_atoms"],
+                    "volume_scale": 1.1,
+                }
+            )
+    files["candidates"] = put_shards("candidates", tables.CANDIDATES, candidates)
+    half = len(candidates) // 2
+    counts = {"assigned": half + 5, "kept": half, "refused": {UNBALANCED: 5}}
+    files["candidate_counts"] = [put_json(f"candidates/{i}.json", counts) for i in range(2)]
+    files["potential"] = put_json("potential.json", _potential_json())
+    return candidates
+
+
+def _write_energies(
+    files: dict[str, Any],
+    put: Callable[..., str],
+    put_shards: Callable[..., list[str]],
+    put_json: Callable[..., str],
+    candidates: Rows,
+    top: int,
+    rng: np.random.Generator,
+) -> Rows:
+    """What is screened, one candidate of it without an energy, and the shortlist."""
+    hull = rng.gamma(2.0, 0.7, len(candidates)).tolist()
+    screened: Rows = []
+    for candidate, height in zip(candidates, hull, strict=True):
+        energies = {
+            "energy_per_atom": -6.0 + height,
+            "formation_energy_per_atom": -2.0 + height,
+            "energy_above_hull": height,
+            "status": OK,
+        }
+        screened.append({name: candidate[name] for name in ("candidate_id", "formula", "volume_scale")} | energies)
+    nothing = dict.fromkeys(("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"))
+    screened[3] |= {**nothing, "status": "two atoms are 0.21 Å apart"}
+    files["screened"] = put_shards("screened", tables.SCREENED, screened)
+    order = sorted((i for i, row in enumerate(screened) if row["status"] == OK), key=lambda i: hull[i])
+    ranked = [{**candidates[i], **screened[i], "rank": n} for n, i in enumerate(order[: top + 1], start=1)]
+    # a known phase met on the way has its rank, and goes no further
+    ranked[-1]["known_match"] = "mp-1"
+    files["ranked"] = put("ranked.parquet", tables.RANKED, ranked)
+    refused = {"below the shortlist": len(order) - top - 4, "duplicate": 3, "known phase": 1, "no energy": 1}
+    counts = {"screened": len(screened), "kept": top, "refused": refused}
+    files["ranking_counts"] = put_json("ranking_counts.json", counts)
+    return ranked[:-1]
+
+
+def _write_relaxed(
+    files: dict[str, Any],
+    put: Callable[..., str],
+    put_shards: Callable[..., list[str]],
+    shortlist: Rows,
+    templates: TemplateLookup,
+    chosen: int,
+) -> pa.Table:
+    """The shortlist relaxed, the last of it refused; of the rest, the last is known and the one before repeats."""
+    relaxed = []
+    for row in shortlist:
+        atoms = templates.atoms(row)
+        relaxed.append(
+            {
+                **row,
+                **atoms_to_row(atoms),
+                "n_steps": 40,
+                "fmax": 0.03,
+                "volume_ratio": 1.02,
+                "spacegroup_before": spacegroup_of(atoms),
+                "spacegroup": spacegroup_of(atoms),
+                "energy_above_hull": row["energy_above_hull"] * 0.5,
+                "symmetry_broken": False,
+            }
+        )
+    relaxed[-1]["status"] = "not converged after 150 steps: gradient of atoms and cell 0.21 eV/Å"
+    files["relaxed"] = put_shards("relaxed", tables.RELAXED, relaxed)
+    compared = [{**row, "phonon_rank": i + 1 if i < chosen else None} for i, row in enumerate(relaxed)]
+    compared[-2]["known_match"] = "mp-1"
+    compared[-3]["duplicate_of"] = compared[0]["candidate_id"]
+    table = tables.to_table(compared, tables.COMPARED)
+    files["compared"] = put("compared.parquet", tables.COMPARED, table)
+    return table
+
+
+def _write_phonons(
+    files: dict[str, Any],
+    put: Callable[..., str],
+    compared: pa.Table,
+    stable: int,
+    chosen: int,
+    children: bool,
+    rng: np.random.Generator,
+) -> Rows:
+    """Phonons in two shards; see :func:`make_run`."""
+    options = PhononOptions()
+    too_large = PhononResult("refused: 648 atoms in the supercell, more than max_atoms (400)", POTENTIAL)
+    comes_back = "refused: comes back to its parent"
+    found: dict[int, Rows] = {}
+    for i, crystal in enumerate(crystals_of_shard(compared, 0, 1)):
+        name, atoms, energy = crystal["candidate_id"], row_to_atoms(crystal), crystal["energy_per_atom"] - 0.004
+        if i == chosen - 1 and i >= stable:
+            found[i] = [too_large.row(name, options)]
+            continue
+        lowest = (-0.05, -0.3)[i % 2] if i < stable else -2.0 - i
+        found[i] = [_phonons(rng, atoms, energy, lowest).row(name, options)]
+        if children and i >= stable:
+            if i == stable + 2:
+                result = PhononResult(comes_back, POTENTIAL, parent_id=name)
+            else:
+                atoms.rattle(0.05, seed=i)
+                gain = {"parent_id": name, "energy_gain": 0.01}
+                result = _phonons(rng, atoms, energy - 0.01, 0.1 if i == stable else -1.0, **gain)
+            found[i].append(result.row(name + CHILD, options))
+    shards = [[row for i, rows in found.items() if i % 2 == shard for row in rows] for shard in range(2)]
+    files["phonons"] = [put(f"phonons/{i}.parquet", tables.PHONONS, rows) for i, rows in enumerate(shards)]
+    return [row for rows in shards for row in rows]
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., dict[str, Any]]:
+    """The function :func:`make_run`."""
+    return make_run
+
+
+@pytest.fixture
+def run_files(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """:func:`make_run` in a folder of the test's own."""
+    return lambda **options: make_run(tmp_path / "results", **options)

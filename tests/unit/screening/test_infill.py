@@ -1,0 +1,185 @@
+"""Every distinct assignment, its formula, its volume."""
+
+import numpy as np
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from cgwgan_core.crystallography.structures import atoms_to_structure
+from cgwgan_core.crystallography.templates import Templates, to_atoms
+from cgwgan_core.screening.infill import (
+    EQUIVALENT,
+    OTHER_ELEMENT,
+    OTHER_FORMULA,
+    OTHER_FRACTION,
+    UNBALANCED,
+    InfillOptions,
+    assignments,
+    candidate_columns,
+    infill,
+    site_exchanges,
+    typical_volumes,
+)
+from cgwgan_core.workflow.errors import InputError
+from tests.support.crystals import perovskite_template
+
+
+@pytest.mark.parametrize(
+    ("sites", "elements", "number"), [(3, 3, 6), (4, 3, 36), (4, 4, 24), (3, 2, 6), (3, 1, 1), (2, 3, 0)]
+)
+def test_numbers_of_assignments(sites: int, elements: int, number: int) -> None:
+    symbols = ("Ba", "Ru", "O", "Ti")[:elements]
+    found = assignments(sites, symbols)
+    assert len(found) == len(set(found)) == number
+    assert all(set(choice) == set(symbols) for choice in found)
+
+
+def test_formulas_are_those_of_the_atoms() -> None:
+    filled = infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions())
+    assert filled.formula.count("BaRuO3") == 2
+    for i, choice in enumerate(filled.elements):
+        atoms = to_atoms(perovskite_template(), 0, choice, filled.volume_scale[i])
+        structure = atoms_to_structure(atoms)
+        assert structure.composition.reduced_formula == filled.formula[i]
+
+
+def test_volumes_come_from_the_elements_or_from_the_template() -> None:
+    by_elements = infill(perovskite_template(9.0), ["Ba", "Ru", "O"], InfillOptions("elements"))
+    atoms = to_atoms(perovskite_template(9.0), 0, by_elements.elements[0], by_elements.volume_scale[0])
+    volumes = typical_volumes(["Ba", "Ru", "O"])
+    assert atoms.get_volume() == pytest.approx(sum(volumes[s] for s in atoms.get_chemical_symbols()))
+    as_generated = infill(perovskite_template(9.0), ["Ba", "Ru", "O"], InfillOptions("template"))
+    assert as_generated.volume_scale.tolist() == [1.0] * 6
+
+
+def test_known_crystals_get_their_volume_within_a_quarter() -> None:
+    """MgO, NaCl, SrTiO3 and BaRuO3 by their measured lattice constants."""
+    for counts, volume in [
+        ({"Mg": 1, "O": 1}, 4.21**3 / 4),
+        ({"Na": 1, "Cl": 1}, 5.64**3 / 4),
+        ({"Sr": 1, "Ti": 1, "O": 3}, 3.905**3),
+        ({"Ba": 1, "Ru": 1, "O": 3}, 4.006**3),
+    ]:
+        assert sum(typical_volumes(list(counts))[e] * n for e, n in counts.items()) == pytest.approx(volume, rel=0.25)
+
+
+def test_columns_name_template_and_elements() -> None:
+    filled = infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions())
+    columns = candidate_columns(filled, perovskite_template(), ["t0000007"])
+    assert columns["candidate_id"][0] == "t0000007-Ba-Ru-O"
+    assert columns["n_atoms"].tolist() == [5] * 6
+
+
+def test_elements_without_volume_are_named() -> None:
+    with pytest.raises(InputError, match="no volume is known for He"):
+        infill(perovskite_template(), ["He", "Ru", "O"], InfillOptions())
+    with pytest.raises(ValueError, match="volume must be one of"):
+        InfillOptions("atoms")
+
+
+def template(group: int, letters: list[int], coords: list[list[float]], cell: list[float]) -> Templates:
+    """One template from letters (a = 0) and coordinates."""
+    return Templates(
+        np.array([group], np.int16), np.array([cell]), np.array([letters], np.int8), np.array([coords], float)
+    )
+
+
+CUBIC, LONG = [4.0, 4, 4, 90, 90, 90], [4.0, 4, 7, 90, 90, 90]
+SAMPLES = {
+    "caesium chloride": (template(221, [0, 1], [[0, 0, 0], [0.5] * 3], CUBIC), 2),
+    "half Heusler": (template(216, [0, 1, 2], [[0, 0, 0], [0.5] * 3, [0.25] * 3], CUBIC), 3),
+    "Heusler": (template(225, [0, 1, 2], [[0, 0, 0], [0.5] * 3, [0.25] * 3], CUBIC), 3),
+    "perovskite": (perovskite_template(), 3),
+    "layers along a polar axis": (template(99, [0, 0, 1], [[0, 0, 0], [0, 0, 0.3], [0.5, 0.5, 0.6]], LONG), 3),
+    "layers evenly spaced": (
+        template(99, [0, 0, 1, 1], [[0, 0, 0], [0, 0, 0.5], [0.5, 0.5, 0.1], [0.5, 0.5, 0.6]], LONG), 3
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_equal_assignments_are_those_that_structurematcher_calls_equal(name: str) -> None:
+    sample, n = SAMPLES[name]
+    symbols = ["Ba", "Ru", "O"][:n]
+    every = assignments(int(sample.n_sites[0]), tuple(symbols))
+    matcher = StructureMatcher(ltol=1e-3, stol=1e-3, angle_tol=0.05)
+    distinct: list[Structure] = []
+    for choice in every:
+        atoms = to_atoms(sample, 0, choice)
+        structure = atoms_to_structure(atoms)
+        if not any(matcher.fit(structure, other) for other in distinct):
+            distinct.append(structure)
+    filled = infill(sample, symbols, InfillOptions("template"))
+    assert len(filled.elements) == len(distinct)
+    assert filled.assigned == len(every) == len(filled.elements) + filled.refused.get(EQUIVALENT, 0)
+
+
+def test_exchanges_leave_sites_whole() -> None:
+    assert site_exchanges(SAMPLES["caesium chloride"][0]) == [[(1, 0)]]
+    # a row of three equidistant sites along the diagonal and a gap: the middle one stays, the others change places
+    assert len(site_exchanges(SAMPLES["half Heusler"][0])[0]) == 1
+    assert site_exchanges(perovskite_template()) == [[]]
+
+
+def test_filters_count_what_they_refuse() -> None:
+    elements = ["Ba", "Ru", "O"]
+    filled = infill(perovskite_template(), elements, InfillOptions(formulas=["Ba2Ru2O6"]))
+    assert filled.formula == ["BaRuO3"] * 2
+    assert filled.refused == {OTHER_FORMULA: 4}
+    filled = infill(perovskite_template(), elements, InfillOptions(charge="require"))
+    assert set(filled.formula) == {"BaRuO3"}
+    assert filled.charge_balanced == [True, True]
+    assert filled.refused == {UNBALANCED: 4}
+    # rocksalt-like cells hold four times their primitive one
+    heusler = SAMPLES["Heusler"][0]
+    assert len(infill(heusler, elements, InfillOptions(max_atoms=4)).elements) == 3
+    small = infill(heusler, elements, InfillOptions(max_atoms=3))
+    assert small.elements == []
+    assert sum(small.refused.values()) == small.assigned == 6
+    columns = candidate_columns(small, heusler, ["t1"])
+    assert all(len(column) == 0 for column in columns.values())
+
+
+def test_charges_are_those_of_the_rules_asked_for() -> None:
+    plain, smact = (
+        infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(oxidation_states=rules, charge="require"))
+        for rules in ("common", "smact")
+    )
+    assert plain.formula == smact.formula == ["BaRuO3"] * 2
+
+
+def test_elements_are_fixed_by_multiplicity() -> None:
+    # sites a and b hold one atom each, c three
+    filled = infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [3]}))
+    assert filled.elements == [("Ba", "Ru", "O"), ("Ru", "Ba", "O")]
+    assert filled.refused == {OTHER_ELEMENT: 4}
+    assert infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [1]})).elements == []
+    # a multiplicity that no site has fixes nothing
+    assert len(infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(fixed={"O": [48]})).elements) == 6
+    with pytest.raises(InputError, match=r"infill\.fixed: Ti is not in chemistry"):
+        infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(fixed={"Ti": [1]}))
+    with pytest.raises(ValueError, match="multiplicity 1 twice"):
+        InfillOptions(fixed={"Ba": [1], "O": [1, 3]})
+
+
+def test_atomic_fractions_are_limited() -> None:
+    filled = infill(
+        perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(atomic_fractions={"O": [0.6, 1], "Ba": [0, 0.2]})
+    )
+    assert filled.formula == ["BaRuO3"] * 2
+    assert filled.refused == {OTHER_FRACTION: 4}
+    with pytest.raises(InputError, match=r"infill\.atomic_fractions: Ti is not in chemistry"):
+        infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(atomic_fractions={"Ti": [0, 1]}))
+    with pytest.raises(ValueError, match="rising numbers"):
+        InfillOptions(atomic_fractions={"O": [0.7, 0.6]})
+
+
+def test_formulas_must_be_of_the_chemistry() -> None:
+    with pytest.raises(InputError, match="BaO does not hold the elements of chemistry"):
+        infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(formulas=["BaO"]))
+    with pytest.raises(InputError, match="is no formula"):
+        infill(perovskite_template(), ["Ba", "Ru", "O"], InfillOptions(formulas=["ba ru"]))
+    with pytest.raises(ValueError, match="charge must be one of"):
+        InfillOptions(charge="always")
+    with pytest.raises(ValueError, match="max_atoms"):
+        InfillOptions(max_atoms=0)

@@ -1,0 +1,144 @@
+"""Configuration errors: all at once, one line each, with the nearest known key."""
+
+import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cgwgan_core.database.training_set import TrainingOptions
+from cgwgan_core.dft.vasp import DftOptions
+from cgwgan_core.generator.checkpoint import ModelOptions
+from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.phonons.phonons import PhononOptions
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_phases import KnownPhasesOptions
+from cgwgan_core.relaxation.shortlist import RelaxOptions
+from cgwgan_core.screening.energies import ScreenOptions
+from cgwgan_core.screening.infill import InfillOptions
+from cgwgan_core.screening.ranking import RankOptions
+from cgwgan_core.workflow.config import RENAMED, problems
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_shipped_configuration_has_no_problems(config: dict[str, Any]) -> None:
+    assert problems(config, SCHEMA) == []
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_overlays_fit_the_schema(config: dict[str, Any], overlay: Path) -> None:
+    for block, keys in yaml.safe_load(overlay.read_text()).items():
+        config[block] = {**config[block], **keys} if isinstance(keys, dict) else keys
+    # a path that the user has to name is all that may be missing
+    assert [line for line in problems(config, SCHEMA) if not line.startswith("data.path")] == []
+
+
+def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    commented = (ROOT / "config.yaml").read_text().splitlines()
+    for block, rule in schema["properties"].items():
+        assert block in config
+        assert rule.get("description"), block
+        for key, inner in rule.get("properties", {}).items():
+            assert key in config[block], f"{block}.{key} has no default"
+            assert inner.get("description") or "$ref" in inner, f"{block}.{key}"
+    # what its name does not explain has a comment beside it
+    plain = {line.split(":")[0].strip() for line in commented if line.startswith("  ") and "#" not in line}
+    assert plain <= {"shards", "batch_size", "supercell"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"screan": {}}, "screan: no such key; did you mean screen?"),
+        ({"fmax": 1}, "fmax: no such key; did you mean hull.fmax or relax.fmax or phonons.fmax?"),
+        ({"chemistry": ["Ba", "Rx"]}, "chemistry.1: 'Rx' is no element"),
+        ({"chemistry": ["Ba", "o"]}, "chemistry.1: 'o' is no element; did you mean O?"),
+        ({"chemistry": ["Ba", False]}, 'write "No" in quotes'),
+        ({"seed": "one"}, "seed: 'one' is not of type 'integer'"),
+        ({"templates": {"min_distnace": 1}}, "templates.min_distnace: no such key; did you mean min_distance?"),
+        ({"data": {"source": "csvv"}}, "data.source: 'csvv' is not allowed; did you mean csv?"),
+        ({"data": {"source": "csv"}}, "data.path: missing; data.source csv reads a file or folder"),
+        ({"data": {"source": "csv", "path": "no.csv"}}, "data.path: no.csv does not exist"),
+        ({"model": {"init": "no.ckpt"}}, "model.init: no.ckpt does not exist"),
+        ({"model": {"init": "scratch"}}, "model.max_steps: 0 uses a checkpoint as it is"),
+        ({"chemistry": ["Ba", "Ru", "O", "Ti", "Na"]}, "chemistry: 5 elements do not fit on at most 4 sites"),
+        ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
+        ({"infill": {"fixed": {"Ti": [1]}}}, "infill.fixed.Ti: not in chemistry, Ba, Ru, O"),
+        ({"infill": {"fixed": {"Ba": [1], "O": [1]}}}, "infill.fixed: multiplicity 1 stands at two elements"),
+        (
+            {"infill": {"atomic_fractions": {"O": [0.7, 0.6]}}},
+            "infill.atomic_fractions.O: the first number must not be above",
+        ),
+        ({"infill": {"atomic_fractions": {"O": [0.7]}}}, "infill.atomic_fractions.O"),
+        ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),
+    ],
+)
+def test_each_mistake_is_told(
+    config: dict[str, Any], change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CGWGAN_POTENTIAL", raising=False)
+    for block, keys in change.items():
+        config[block] = {**config[block], **keys} if isinstance(keys, dict) and block in config else keys
+    found = problems(config, SCHEMA)
+    assert any(message in line for line in found), found
+    assert all("\n" not in line for line in found)
+
+
+def test_renamed_keys_are_told_where_they_stand(config: dict[str, Any]) -> None:
+    for old in RENAMED:
+        block, key = old.split(".")
+        config[block][key] = None
+    assert set(problems(config, SCHEMA)) == {
+        "infill.shares: renamed; write infill.atomic_fractions",
+        "model.repeats: renamed; write model.duplicate_exponent",
+        "phonons.follow: renamed; write phonons.follow_modes",
+        "relax.free: renamed; write relax.unconstrained",
+        "screen.min_separation: renamed; write screen.min_distance_ratio",
+        "templates.boldness: renamed; write templates.pseudocount",
+    }
+
+
+@pytest.mark.parametrize("new", RENAMED.values())
+def test_new_names_are_keys(config: dict[str, Any], new: str) -> None:
+    block, key = new.split(".")
+    assert key in config[block]
+
+
+def test_all_mistakes_are_told_at_once(config: dict[str, Any]) -> None:
+    wrong = copy.deepcopy(config)
+    wrong["chemistry"] = ["Xx"]
+    wrong["relax"].pop("fmax")
+    wrong["topp"] = 1
+    assert len(problems(wrong, SCHEMA)) == 3
+
+
+def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str, Any]) -> None:
+    options = [
+        ("training", TrainingOptions()),
+        ("model", ModelOptions()),
+        ("templates", TemplateOptions()),
+        ("infill", InfillOptions()),
+        ("potential", PotentialOptions()),
+        ("hull", KnownPhasesOptions()),
+        ("screen", ScreenOptions()),
+        ("screen", RankOptions()),
+        ("relax", RelaxOptions()),
+        ("phonons", PhononOptions()),
+        ("dft", DftOptions()),
+    ]
+    for block, default in options:
+        for key, value in asdict(default).items():
+            assert config[block][key] == (list(value) if isinstance(value, tuple) else value), f"{block}.{key}"
+    # the shipped generator is chosen and calibrated at the usual pseudocount
+    assert config["templates"]["pseudocount"] == PSEUDOCOUNT
