@@ -1,7 +1,7 @@
-# Two commands for a fresh clone: `make run` and `make test`. Both need Python 3.11 to 3.13, pip and make, and
+# Two commands for a fresh clone: `make run` and `make test`. Both need Python 3.11, 3.12 or 3.13, pip and make, and
 # both may be repeated. CORES and ARGS are passed on:  make run CORES=8 ARGS="--configfile configs/paper.yaml"
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,12 +11,15 @@ BIN := $(VENV)/bin
 run: environment
 	$(BIN)/snakemake --cores $(CORES) $(ARGS)
 
-test: environment
-	$(BIN)/python -m pytest $(ARGS)
+# two tests at a time
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# the fast part: no workflow is run, and two tests run at a time
+test: environment
+	$(PYTEST) $(ARGS)
+
+# the fast part: no workflow is run
 unit: environment
-	$(BIN)/python -m pytest -n 2 tests/unit $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
 
 # style, types, arrows of import, examples in docstrings, the workflow
 lint: environment
@@ -36,6 +39,8 @@ environment: $(VENV)/ready
 
 # made again only when the lock or the package's own description changes
 $(VENV)/ready: envs/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(1)' || \
+		{ echo "error: Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

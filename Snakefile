@@ -13,7 +13,6 @@ from snakemake.utils import min_version
 
 from cgwgan_core.workflow.codedigest import code_digest
 from cgwgan_core.workflow.config import problems
-from cgwgan_core.workflow.provenance import digest_file
 
 min_version("9.0")
 

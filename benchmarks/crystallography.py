@@ -29,11 +29,11 @@ from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.fingerprint import fingerprints, isopointal_types
 from cgwgan_core.crystallography.matching import Distinct, Tolerances
 from cgwgan_core.crystallography.structures import atoms_to_structure, row_to_atoms
-from cgwgan_core.crystallography.symmetry import find_symmetry
+from cgwgan_core.crystallography.symmetry import TIGHT, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, decorate, expand
 from cgwgan_core.database.asymmetric_units import asymmetric_units
 from cgwgan_core.generator.checkpoint import load_generator
-from cgwgan_core.generator.sampling import CHUNK, sample
+from cgwgan_core.generator.sampling import CHUNK, PSEUDOCOUNT, sample
 from cgwgan_core.generator.selection import TemplateOptions, select
 from cgwgan_core.workflow import tables
 
@@ -238,7 +238,7 @@ def _as_structures(pool: Templates, index: NDArray[np.int64]) -> dict[int, Struc
 def deduplication(known: Templates, new: Templates, report: Report, size: int, rng: np.random.Generator) -> None:
     """Time to find what repeats, and how many are left, among known templates and a large set of new ones."""
     start = time.process_time()
-    distinct = Distinct()
+    distinct = Distinct(Tolerances())
     repeated = distinct.add(known)
     report.add(
         "distinct among the templates of the database",
@@ -252,7 +252,7 @@ def deduplication(known: Templates, new: Templates, report: Report, size: int, r
         many.spacegroup, many.cell * np.concatenate([np.exp(shape), np.ones_like(shape)], axis=1), many.letters, moved
     ).projected()
     start = time.process_time()
-    repeated, held = Distinct().add(many), distinct.holds(many)
+    repeated, held = Distinct(Tolerances()).add(many), distinct.holds(many)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     report.add(
         f"{size:,} templates against each other and against these {len(distinct):,}",
@@ -267,12 +267,12 @@ def deduplication(known: Templates, new: Templates, report: Report, size: int, r
 def generation(generator: Path, report: Report, batches: int, seconds_of_pyxtal: float) -> Templates:
     """Rate of valid templates, their symmetry, and PyXtal's rate for the same groups and sites; returns them."""
     model = load_generator(generator)
-    options, seen = TemplateOptions(), Distinct()
+    options, seen = TemplateOptions(), Distinct(Tolerances())
     valid, kept, parts = [], [], []
     seconds = []
     for batch in range(batches):
         start = time.process_time()
-        drawn = sample(model, CHUNK, batch)
+        drawn = sample(model, CHUNK, batch, PSEUDOCOUNT)
         selection = select(drawn, options, seen)
         tables.to_table(selection.to_columns(), tables.TEMPLATES)
         seconds.append(time.process_time() - start)
@@ -305,7 +305,7 @@ def generation(generator: Path, report: Report, batches: int, seconds_of_pyxtal:
     return found
 
 
-def has_requested_symmetry(templates: Templates, symprec: float = 1e-3) -> NDArray[np.bool_]:
+def has_requested_symmetry(templates: Templates) -> NDArray[np.bool_]:
     """Whether moyo, too, finds every operation of the requested group in the expanded template, (N,)."""
     out = np.zeros(len(templates), dtype=bool)
     for group in expand(templates):
@@ -317,10 +317,10 @@ def has_requested_symmetry(templates: Templates, symprec: float = 1e-3) -> NDArr
         rotations = np.round(to_primitive @ operations[:, :, :3] @ basis.T)
         shifts = operations[:, :, 3] @ to_primitive.T
         for i, vectors, positions in zip(group.index, group.vectors, group.positions, strict=True):
-            found = find_symmetry(vectors, np.mod(positions, 1.0), group.site + 1, symprec).operations
+            found = find_symmetry(vectors, np.mod(positions, 1.0), group.site + 1, TIGHT).operations
             same = (np.array(found.rotations) == rotations[:, None]).all(axis=(-2, -1))
             off = np.array(found.translations) - shifts[:, None]
-            near = np.linalg.norm((off - np.round(off)) @ vectors, axis=-1) < symprec
+            near = np.linalg.norm((off - np.round(off)) @ vectors, axis=-1) < TIGHT
             out[i] = (same & near).any(axis=1).all()
     return out
 

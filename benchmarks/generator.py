@@ -2,8 +2,8 @@
 
     python benchmarks/generator.py cgwgan_core/generator/generator.ckpt results/data/training.parquet
 
-Four parts, and with ``--pictures`` crystal systems and number densities of a run's ``--templates`` beside training's,
-drawn into a folder. Figures are means over the seeds with the half width of the 95 % interval, but for the last:
+Four parts. ``--pictures`` also draws, into a folder, crystal systems and number densities of a run's ``--templates``
+beside training's. Figures are means over the seeds with the half width of the 95 % interval, but for the last:
 
 1. ``--samples`` draws of the checkpoint and of each reference of :mod:`cgwgan_core.generator.evaluation`;
 2. the same with as many draws as PyXtal can afford (``--pyxtal``), and PyXtal's random crystals beside them: with
@@ -53,6 +53,7 @@ from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.generator.training import WGANGP, TrainingFiles, train
 from cgwgan_core.results.figures import figure_crystal_systems, figure_number_density
 from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.provenance import Provenance
 from cgwgan_core.workflow.seeds import derive_seed
 
@@ -123,7 +124,7 @@ def _random_crystal(row: dict, width: int, seed: int) -> Templates:
     return Templates(spacegroup, _cell(crystal), letters, coords).projected()
 
 
-def _cell(crystal: "pyxtal") -> np.ndarray:
+def _cell(crystal: "pyxtal") -> Floats:
     """a, b, c, alpha, beta, gamma of a PyXtal crystal, (1, 6)."""
     return np.array([crystal.lattice.get_para(degree=True)], dtype=float)
 
@@ -177,7 +178,7 @@ class Watch(Callback):
             return
         generator = copy.deepcopy(module.averaged).eval()
         now = TrainedModel(module.encoder, generator, module.critic, module.options, "", module.step, {})
-        drawn = Draws(sample(now, self.samples, 0))
+        drawn = Draws(sample(now, self.samples, 0, PSEUDOCOUNT))
         self.rows.append({"step": module.step} | judge(drawn, self.train, self.held_out, TemplateOptions()))
         print(f"step {module.step:,} judged", file=sys.stderr)
 

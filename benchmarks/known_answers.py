@@ -27,12 +27,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ase.data import chemical_symbols
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import atoms_to_structure, row_to_atoms, row_to_structure
 from cgwgan_core.potentials.load import PotentialOptions
 from cgwgan_core.relaxation.known_crystals import load_checked
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.screening.comparison import Library
-from cgwgan_core.screening.energetics import Hull, formation_energies, reduced_formula, references
+from cgwgan_core.screening.energetics import Hull, formation_energies, references
 from cgwgan_core.screening.energies import evaluate
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.refusals import OK
@@ -91,7 +92,7 @@ def energies(results: Path, options: PotentialOptions, crystals: int, seed: int)
     good = [i for i, error in enumerate(errors) if error is None]
     formation = formation_energies(atoms, found, potential.energy_scale)
     real = np.array([row["formation_energy_per_atom"] for row in rows])
-    formulas = [reduced_formula(a) for a in atoms]
+    formulas = [formula_of_atoms(a) for a in atoms]
     elements = sorted({s for a in atoms for s in a.get_chemical_symbols()})
     hulls = {}
     for name, values in (("potential", formation), ("database", real)):

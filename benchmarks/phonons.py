@@ -1,13 +1,13 @@
 """What each potential says about crystals whose stability is known, and whether the phonons are right.
 
-    python benchmarks/phonons.py known chgnet /path/to/M3GNet-MP-2021.2.8-PES
+    python benchmarks/phonons.py known chgnet sevennet-l3i5 /path/to/M3GNet-MP-2021.2.8-PES
     python benchmarks/phonons.py plain /path/to/M3GNet-MP-2021.2.8-PES results/relaxed/*.parquet --crystals 10
 
 ``known`` prints the first table of ``docs/benchmarks/phonons.md``, one column a potential. ``plain`` computes crystals
-of a run once more by phonopy and matgl's own ASE calculator, one supercell at a time, and compares the lowest
-frequencies, and the processor time for the forces: in double precision with displacements so short that hardly a pair
-crosses the potential's cutoff, and as such a script is mostly run, in single precision with ours. One process of one
-thread does all.
+of a run once more by phonopy and matgl's own ASE calculator, one supercell at a time. It compares the lowest
+frequencies and the processor time for the forces. It does so in double precision, with displacements so short that
+hardly a pair crosses the potential's cutoff; and in single precision with the displacements of this program, as such a
+script is mostly run. One process of one thread does all.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from cgwgan_core.phonons.bands import standardise
 from cgwgan_core.phonons.children import child
 from cgwgan_core.phonons.force_constants import displaced
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult, phonons
-from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.load import NAMES, PotentialOptions, load
 from cgwgan_core.potentials.neighbours import neighbours
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS
@@ -60,10 +60,8 @@ SHORT = 1e-4
 
 
 def named(name: str) -> Potential:
-    """CHGNet, or M3GNet from a folder."""
-    if name == "chgnet":
-        return load(PotentialOptions(name="chgnet"))
-    return load(PotentialOptions(name="m3gnet", path=name))
+    """A potential by its name, or M3GNet from a folder."""
+    return load(PotentialOptions(name=name) if name in NAMES else PotentialOptions(name="m3gnet", path=name))
 
 
 def ase_calculator(folder: str, double: bool = False) -> Calculator:
@@ -223,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
     first = parts.add_parser("known", help="verdicts on known crystals")
-    first.add_argument("potentials", nargs="+", help="chgnet, or the folder of an M3GNet potential")
+    first.add_argument("potentials", nargs="+", help="names of potential.name, or folders of M3GNet potentials")
     second = parts.add_parser("plain", help="against phonopy and matgl's ASE calculator")
     second.add_argument("potential", help="the folder of an M3GNet potential")
     second.add_argument("shards", nargs="+", help="results/relaxed/*.parquet")

@@ -4,7 +4,7 @@
 
 - ``ASE``: matgl's ``PESCalculator``, ``FixSymmetry``, ``FrechetCellFilter`` and ``BFGS``, one crystal after the other;
 - ``ours``: :func:`cgwgan_core.relaxation.relax.relax_together`, in their symmetry: one atom of each orbit;
-- ``ours, free``: the same crystals after a rattle, without symmetry, beside ASE's loop on these.
+- ``ours, without symmetry``: the same crystals after a rattle, beside ASE's loop on these.
 
 Times are those of the processor, in one process of one thread. Candidates are spread evenly over the shortlist.
 """
@@ -29,16 +29,17 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from matgl.ext.ase import PESCalculator
 
-from cgwgan_core.crystallography.templates import Templates, to_atoms
 from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax_together
 from cgwgan_core.relaxation.shortlist import RelaxOptions, rattled
+from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.arrays import Floats, Integers
 
 warnings.filterwarnings("ignore")
-Found = tuple[float, np.ndarray, np.ndarray]
+Found = tuple[float, Integers, Floats]
 """Seconds, steps of each crystal, and its energy per atom (NaN: not converged)."""
 
 
@@ -75,10 +76,8 @@ def shortlisted(results: Path, number: int) -> list[Atoms]:
     rows = rows.take(np.unique(np.linspace(0, rows.num_rows - 1, number).round().astype(int))).to_pylist()
     templates = tables.read(results / "templates.parquet", tables.TEMPLATES)
     names = pa.array({row["template_id"] for row in rows})
-    templates = templates.filter(pc.is_in(templates["template_id"], names))
-    place = {name: i for i, name in enumerate(templates["template_id"].to_pylist())}
-    geometry = Templates.from_table(templates)
-    return [to_atoms(geometry, place[r["template_id"]], r["elements"], r["volume_scale"]) for r in rows]
+    lookup = TemplateLookup(templates.filter(pc.is_in(templates["template_id"], names)))
+    return [lookup.atoms(row) for row in rows]
 
 
 def line(name: str, found: Found, first: Found) -> str:
@@ -108,7 +107,7 @@ def main() -> None:
     print(f"{len(crystals)} crystals, {np.mean([len(a) for a in crystals]):.1f} atoms in the mean\n")
     print("| way | seconds | steps each | ms a step | speed | converged | same energy within 1 meV/atom |")
     print("|---|---|---|---|---|---|---|")
-    for start, keep, told in ((crystals, True, "in their symmetry"), (shaken, False, "free")):
+    for start, keep, told in ((crystals, True, "in their symmetry"), (shaken, False, "without symmetry")):
         how = options.relaxation(keep_symmetry=keep)
         theirs = by_ase(start, given.potential, how)
         print(line(f"ASE loop, {told}", theirs, theirs), flush=True)

@@ -26,7 +26,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matgl
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from ase import Atoms
 from matgl.ext.ase import Atoms2Graph, PESCalculator
@@ -93,12 +92,10 @@ def main() -> None:
     shards = sorted((arguments.results / "candidates").glob("*.parquet"))
     if not shards:
         sys.exit(f"{arguments.results}: no candidates/*.parquet there")
-    # tables of older versions may lack columns that are not needed here
-    names = ["candidate_id", "template_id", "elements", "formula", "volume_scale"]
-    table = pa.concat_tables([pq.read_table(path, columns=names) for path in shards])
+    table = pa.concat_tables([tables.read(path, tables.CANDIDATES) for path in shards])
     chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, min(arguments.candidates, table.num_rows), False))
     table = table.take(pa.array(chosen))
-    templates = pq.read_table(arguments.results / "templates.parquet")
+    templates = tables.read(arguments.results / "templates.parquet", tables.TEMPLATES)
     lookup = TemplateLookup(templates)
     geometry = lookup.templates[lookup.places(table["template_id"].to_pylist())]
     elements, scale = table["elements"].to_pylist(), table["volume_scale"].to_numpy()

@@ -21,7 +21,7 @@ rule phonons:
     params:
         code=digest("phonons"),
         options=block("phonons", "top", "shards"),
-        potential=config["potential"],
+        potential=block("potential", "tolerance"),
         folder=POTENTIAL_FOLDER,
         shards=config["phonons"]["shards"],
     message:

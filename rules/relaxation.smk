@@ -45,7 +45,7 @@ rule known_phases:
     params:
         code=digest("known_phases"),
         options=config["hull"],
-        potential=config["potential"],
+        potential=block("potential", "tolerance"),
         folder=POTENTIAL_FOLDER,
         chemistry=config["chemistry"],
     message:
@@ -76,7 +76,7 @@ rule relax:
     params:
         code=digest("relax"),
         options=block("relax", "shards"),
-        potential=config["potential"],
+        potential=block("potential", "tolerance"),
         folder=POTENTIAL_FOLDER,
         shards=config["relax"]["shards"],
     message:
@@ -109,7 +109,7 @@ rule compare:
         chemistry=config["chemistry"],
         phonons=config["phonons"]["top"],
         symprec=config["asu"]["symprec"],
-        potential=config["potential"],
+        potential=block("potential", "tolerance"),
         second=config["second_potential"],
         folder=POTENTIAL_FOLDER,
     message:

@@ -72,7 +72,6 @@ rule report:
         runtime=30,
     params:
         code=digest("report"),
-        page=digest_file(Path(workflow.basedir) / "cgwgan_core" / "results" / "report.html.j2"),
         config=config,
     message:
         "Writing the report"

@@ -51,7 +51,7 @@ rule screen:
     params:
         code=digest("screen"),
         options=block("screen", "rank_by", "top", "per_formula", "per_template"),
-        potential=config["potential"],
+        potential=block("potential", "tolerance"),
         folder=POTENTIAL_FOLDER,
     message:
         "Screening candidates, shard {wildcards.shard}"

@@ -2,16 +2,13 @@
 
 from collections import Counter
 
-from cgwgan_core.crystallography.matching import Distinct
-from cgwgan_core.crystallography.spacegroups import numbers_of
 from cgwgan_core.generator.checkpoint import load_generator
-from cgwgan_core.generator.sampling import CHUNK, sample
-from cgwgan_core.generator.selection import TemplateOptions, select
+from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.generator.shards import samples_of_shard, selections
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json
-from cgwgan_core.workflow.logs import job, logger, progress
+from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance
-from cgwgan_core.workflow.seeds import derive_seed
 
 
 def main(
@@ -27,16 +24,15 @@ def main(
     run_seed: int,
     made_from: Provenance,
 ) -> None:
+    """Write the templates of the shard, and how many were sampled, kept and refused.
+
+    :param samples: of all shards.
+    """
     model = load_generator(generator)
-    wanted = samples * (shard + 1) // shards - samples * shard // shards
-    sizes = [min(CHUNK, wanted - start) for start in range(0, wanted, CHUNK)]
-    seen = Distinct(options.tolerance)
-    groups = None if spacegroups is None else numbers_of(spacegroups)
+    wanted = samples_of_shard(samples, shard, shards)
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out:
-        for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):
-            seed = derive_seed(run_seed, "templates", shard, i)
-            selection = select(sample(model, size, seed, pseudocount, groups), options, seen)
+        for selection in selections(model, wanted, pseudocount, spacegroups, options, shard, run_seed):
             refused += selection.refused
             out.write(selection.to_columns())
     write_json(counts, {"sampled": wanted, "kept": out.rows, "refused": dict(refused)})

@@ -2,11 +2,8 @@
 
 import json
 
-import numpy as np
-
 from cgwgan_core.generator.checkpoint import load_generator
-from cgwgan_core.generator.draws import Draws
-from cgwgan_core.generator.evaluation import evaluate, latent_map, makers
+from cgwgan_core.generator.evaluation import assess
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.workflow.files import write_text
 from cgwgan_core.workflow.logs import job, logger
@@ -24,22 +21,15 @@ def main(
     run_seed: int,
     made_from: Provenance,
 ) -> None:
-    model = load_generator(generator)
-    train, held_out = (Draws(model.known[side]) for side in ("train", "held-out"))
-    sets = makers(model, train.templates, held_out.templates, samples, pseudocount)
+    """Write ``quality.json``.
+
+    :param samples: draws of every set and seed.
+    :param seeds: how many.
+    """
     numbers = [derive_seed(run_seed, "quality", i) for i in range(seeds)]
-    figures = evaluate(sets, train, held_out, numbers, options)
-    drawn = sets["generator"](numbers[0])
-    latent = latent_map(model, train.templates, drawn, numbers[0])
-    real = train.templates[train.distinct]
-    facts = {
-        "spacegroup": real.spacegroup.tolist(),
-        "n_atoms": real.n_atoms.tolist(),
-        "number_density": np.round(real.number_density, 5).tolist(),
-    }
-    content = {"samples": samples, "seeds": seeds, "figures": figures, "latent": latent, "training": facts}
+    content = assess(load_generator(generator), samples, pseudocount, options, numbers)
     write_text(quality, json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
-    for name, row in figures.items():
+    for name, row in content["figures"].items():
         logger.info(f"{name}: valid {row['valid'][0]:.3f}, number-density overlap {row['density_overlap'][0]:.3f}")
 
 

@@ -15,7 +15,7 @@ def main(
     structures: str,
     refused: str,
     made_from: Provenance,
-    threads: int = 1,
+    threads: int,
 ) -> None:
     """Write both tables, or neither; what a download stores stays in ``download/`` beside them."""
     download = Path(structures).parent / "download"

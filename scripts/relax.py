@@ -2,7 +2,7 @@
 
 from cgwgan_core.potentials.load import PotentialOptions
 from cgwgan_core.relaxation.known_crystals import load_checked
-from cgwgan_core.relaxation.shortlist import RelaxOptions, relax_candidates
+from cgwgan_core.relaxation.shortlist import RelaxOptions, candidates_of_shard, relax_candidates
 from cgwgan_core.screening.energetics import Hull
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job
@@ -21,13 +21,11 @@ def main(
     shards: int,
     made_from: Provenance,
 ) -> None:
-    """Relax rows ``shard``, ``shard + shards``, ... of the shortlist, the known phases left out.
+    """Relax the candidates of the shard.
 
     :param checked: ``potential.json``.
     """
-    rows = tables.read(ranked, tables.RANKED)
-    rows = rows.filter(rows["known_match"].is_null())
-    rows = rows.take(list(range(shard, rows.num_rows, shards)))
+    rows = candidates_of_shard(tables.read(ranked, tables.RANKED), shard, shards)
     hull = Hull.from_known_phases(tables.read(known_phases, tables.KNOWN_PHASES))
     found = relax_candidates(
         rows, tables.read(templates, tables.TEMPLATES), load_checked(potential, checked), hull, options

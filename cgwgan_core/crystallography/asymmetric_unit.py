@@ -77,14 +77,12 @@ def asymmetric_unit(lattice: Floats, frac_coords: Floats, numbers: Sequence[int]
     return AsymmetricUnit(exact, [elements[i] for i in order[0]])
 
 
-def with_full_symmetry(templates: Templates, symprec: float = TIGHT) -> Templates:
-    """Every template in its true group and smallest cell, as moyo finds it with a species for each site.
+def with_full_symmetry(templates: Templates) -> Templates:
+    """Every template in its true group and smallest cell, as moyo finds it at :data:`TIGHT`, a species for each site.
 
     Symmetry grows where coordinates or the cell happen to be special; the supergroup then describes the same sites.
     Monoclinic and triclinic lattices have many cells; the reduced one describes them. All other templates stay as they
     are, also where moyo finds nothing.
-
-    :param symprec: tolerance, Å.
     """
     changed: dict[int, Templates] = {}
     for group in expand(templates):
@@ -92,10 +90,10 @@ def with_full_symmetry(templates: Templates, symprec: float = TIGHT) -> Template
         for i, vectors, positions in zip(group.index, group.vectors, group.positions, strict=True):
             wrapped = np.mod(positions, 1.0)
             try:
-                found = find_symmetry(vectors, wrapped, numbers, symprec)
+                found = find_symmetry(vectors, wrapped, numbers, TIGHT)
                 grown = found.number != templates.spacegroup[i] or len(found.prim_std_cell.numbers) < len(numbers)
                 if grown or found.number < 16:
-                    changed[int(i)] = asymmetric_unit(vectors, wrapped, numbers, symprec).template
+                    changed[int(i)] = asymmetric_unit(vectors, wrapped, numbers, TIGHT).template
             except SymmetryError:
                 continue
     if not changed:

@@ -14,18 +14,18 @@ import numpy as np
 
 from cgwgan_core.crystallography.distances import reduce_cells
 from cgwgan_core.crystallography.templates import Expanded, Templates, expand
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Floats, Integers
 
 NEIGHBOURS = 24
 """Nearest neighbours of each atom: its first coordination shells."""
 
 
-def descriptors(templates: Templates, neighbours: int = NEIGHBOURS) -> Floats:
-    """ln(V/n), V in Å³, and AMD_k over (V/n)^⅓ for k = 1, ..., ``neighbours``, (N, 1 + neighbours).
+def descriptors(templates: Templates) -> Floats:
+    """ln(V/n), V in Å³, and AMD_k over (V/n)^⅓ for k = 1, ..., :data:`NEIGHBOURS`, (N, 1 + NEIGHBOURS).
 
     Cells without volume have NaN.
     """
-    out = np.full((len(templates), 1 + neighbours), np.nan)
+    out = np.full((len(templates), 1 + NEIGHBOURS), np.nan)
     for group in expand(templates):
         volume = np.abs(np.linalg.det(group.vectors)) / len(group.site)
         rows = np.flatnonzero(np.isfinite(volume) & (volume > 1e-4))
@@ -33,14 +33,14 @@ def descriptors(templates: Templates, neighbours: int = NEIGHBOURS) -> Floats:
         # bound the memory of one step: pairs times 27 images
         step = max(1, 2_000_000 // (len(counts) * len(group.site) * 27))
         for chunk in (rows[i : i + step] for i in range(0, len(rows), step)):
-            mean = _nearest(group, chunk, neighbours).swapaxes(1, 2) @ counts / counts.sum()
+            mean = _nearest(group, chunk).swapaxes(1, 2) @ counts / counts.sum()
             size = volume[chunk, None]
             out[group.index[chunk]] = np.concatenate([np.log(size), mean / np.cbrt(size)], axis=1)
     return out
 
 
-def _nearest(group: Expanded, rows: np.ndarray, neighbours: int) -> Floats:
-    """Distances of each site's representative to its nearest atoms, ascending, (n, sites, neighbours) Å."""
+def _nearest(group: Expanded, rows: Integers) -> Floats:
+    """Distances of each site's representative to its nearest atoms, ascending, (n, sites, NEIGHBOURS) Å."""
     reduced, maps = reduce_cells(group.vectors[rows])
     # x @ vectors = y @ reduced = y @ maps @ vectors, hence y = x @ inv(maps)
     positions = group.positions[rows] @ np.linalg.inv(maps.astype(float))
@@ -50,18 +50,18 @@ def _nearest(group: Expanded, rows: np.ndarray, neighbours: int) -> Floats:
     height = 1 / np.linalg.norm(np.linalg.inv(reduced), axis=1)
     # the atoms of some cells bound the distance sought, and this bound says which cells can hold nearer ones: a cell
     # beyond s in the direction of i is further away than (s + 1/2) heights
-    least = int(np.ceil((((neighbours + 1) / len(group.site)) ** (1 / 3) - 1) / 2))
+    least = int(np.ceil((((NEIGHBOURS + 1) / len(group.site)) ** (1 / 3) - 1) / 2))
     start = np.full((len(rows), 3), max(1, least))
-    found = _distances(difference, reduced, first, start, neighbours)
+    found = _distances(difference, reduced, first, start)
     needed = np.ceil(found[:, :, -1].max(axis=1, initial=0.0)[:, None] / height - 0.5).astype(int)
     more = (needed > start).any(axis=1)
-    found[more] = _distances(difference[more], reduced[more], first, needed[more], neighbours)
+    found[more] = _distances(difference[more], reduced[more], first, needed[more])
     return found
 
 
-def _distances(difference: Floats, vectors: Floats, first: np.ndarray, reach: np.ndarray, neighbours: int) -> Floats:
-    """The ``neighbours`` smallest distances over all atoms and cells within ``reach`` in each direction."""
-    out = np.empty((*difference.shape[:2], neighbours))
+def _distances(difference: Floats, vectors: Floats, first: Integers, reach: Integers) -> Floats:
+    """The :data:`NEIGHBOURS` smallest distances over all atoms and cells within ``reach`` in each direction."""
+    out = np.empty((*difference.shape[:2], NEIGHBOURS))
     kinds, kind = np.unique(reach, axis=0, return_inverse=True)
     for i, spans in enumerate(kinds):
         rows = np.flatnonzero(kind == i)
@@ -73,5 +73,5 @@ def _distances(difference: Floats, vectors: Floats, first: np.ndarray, reach: np
             squared = ((cartesian[..., None, :] + (images @ vectors[chunk])[:, None, None]) ** 2).sum(-1)
             squared[:, np.arange(len(first)), first, len(images) // 2] = np.inf  # the atom itself
             flat = squared.reshape(*squared.shape[:2], -1)
-            out[chunk] = np.sqrt(np.sort(np.partition(flat, neighbours - 1, axis=-1)[..., :neighbours], axis=-1))
+            out[chunk] = np.sqrt(np.sort(np.partition(flat, NEIGHBOURS - 1, axis=-1)[..., :NEIGHBOURS], axis=-1))
     return out

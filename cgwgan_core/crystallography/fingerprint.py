@@ -1,9 +1,9 @@
 """One canonical key per template, the same for every description of the same crystal.
 
-A space group leaves freedom in how a crystal is written down: the origin may be at any of several points of
-equal symmetry (or anywhere along a polar axis), axes may be exchanged or inverted, and with them Wyckoff
-letters, such as 4a and 4b of Fm-3m. These changes are the affine normaliser of the group (International
-Tables A, chapter 3.5). A key is the smallest description over all of them:
+A space group leaves freedom in how a crystal is written down. The origin may be at any of several points of equal
+symmetry, or anywhere along a polar axis. Axes may be exchanged or inverted, and with them Wyckoff letters, such as 4a
+and 4b of Fm-3m. These changes are the affine normaliser of the group (International Tables A, chapter 3.5). A key is
+the smallest description over all of them:
 
 - the *isopointal type*: space group and Wyckoff letters, equal for all templates of one prototype;
 - the *fingerprint*: the isopointal type, the shape of the lattice and the free coordinates, both in bins.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.templates import Templates, kinds, on_representatives
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Booleans, Floats
 
 COORDINATE_BINS = 16
 """Bins along each axis of the unit cell."""
@@ -49,7 +49,7 @@ class Normaliser:
     """(Q, 3); zero along polar axes."""
     letters: NDArray[np.int8]
     """What each Wyckoff letter becomes, (Q, letter); -1 where the group has no such letter."""
-    polar: NDArray[np.bool_]
+    polar: Booleans
     """Axes along which the origin is arbitrary, (3,)."""
     maps: Floats
     """From the representative of each letter onto that of the letter it becomes, (Q, letter, P, 3, 4). There are
@@ -121,7 +121,7 @@ def _axes(number: int, other_cells: bool) -> list[Floats]:
     return out
 
 
-def _origins(linear: Floats, operations: Floats, centring: Floats, polar: NDArray[np.bool_]) -> list[Floats]:
+def _origins(linear: Floats, operations: Floats, centring: Floats, polar: Booleans) -> list[Floats]:
     """Shifts s for which (L, s) maps the group onto itself, up to lattice translations; none along polar axes.
 
     (L, s)(R, t)(L, s)⁻¹ = (R', Lt + s - R's) with R' = LRL⁻¹ must be an operation of the group, that is
@@ -156,8 +156,7 @@ def _landing(number: int, letter: int, linear: Floats, shift: Floats, every: Flo
     representative = sg.REPRESENTATIVE[number, letter]
     w = np.einsum("gij,jk,kl->gil", every[:, :, :3], linear, representative[:, :3])
     b = np.einsum("gij,j->gi", every[:, :, :3], linear @ representative[:, 3] + shift) + every[:, :, 3]
-    general = np.array([0.1234567, 0.2718281, 0.3141592])
-    points = w @ general + b
+    points = w @ sg.GENERAL + b
     alike = (sg.MULTIPLICITY[number] == sg.MULTIPLICITY[number, letter]) & (
         sg.N_FREE[number] == sg.N_FREE[number, letter]
     )
@@ -268,9 +267,7 @@ def _shape(cells: Floats) -> NDArray[np.int64]:
     return np.concatenate([np.round(ratios / RATIO_BIN), np.round(cells[:, 3:] / ANGLE_BIN)], axis=1).astype(np.int64)
 
 
-def _canonical_sites(
-    moved: list[Floats], letters: NDArray[np.int8], polar: NDArray[np.bool_]
-) -> list[NDArray[np.int64]]:
+def _canonical_sites(moved: list[Floats], letters: NDArray[np.int8], polar: Booleans) -> list[NDArray[np.int64]]:
     """Sites as sorted numbers (n, k), once for every choice of origin along the polar axes."""
 
     def code(points: Floats, letter: int) -> NDArray[np.int64]:
@@ -381,8 +378,8 @@ def _first_sites(
 
 
 def _polar_origins(
-    moved: Floats, images: NDArray[np.int64], species: NDArray[np.int64], polar: NDArray[np.bool_]
-) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
+    moved: Floats, images: NDArray[np.int64], species: NDArray[np.int64], polar: Booleans
+) -> Iterator[tuple[Floats, Booleans]]:
     """Shifts (n, Q, 3) that put an atom of the rarest kind at the origin of the polar axes, and where they may."""
     n, q = moved.shape[:2]
     if not polar.any():

@@ -16,12 +16,11 @@ def make_wyckoff() -> None:
     """All 1,731 Wyckoff positions, from the site of highest symmetry (a) to the general position."""
     with TABLE.open("w", newline="") as stream:
         out = csv.writer(stream, lineterminator="\n")
-        out.writerow(["number", "letter", "multiplicity", "site_symmetry", "representative"])
+        out.writerow(["number", "letter", "multiplicity", "representative"])
         for number in range(1, 231):
             for position in reversed(Group(number).Wyckoff_positions):
-                position.get_site_symmetry()
                 representative = position.ops[0].as_xyz_str().replace(" ", "")
-                out.writerow([number, position.letter, position.multiplicity, position.site_symm, representative])
+                out.writerow([number, position.letter, position.multiplicity, representative])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Whether two templates are the same crystal, within tolerances, and which of many repeat an earlier one.
 
 The measure is that of pymatgen's ``StructureMatcher`` (Ong et al., Comput. Mater. Sci. 68, 314 (2013),
-doi:10.1016/j.commatsci.2012.10.028): both crystals are scaled to one volume, one lattice is laid on the other, and
-the largest distance between an atom and its partner is compared with the free length per atom, the cube root of
-volume over atoms. Which element would sit where has no part in it. Templates of one isopointal type are laid on one
-another by the changes of description of their space group, its normaliser: a few dozen trials take the place of a
-search over lattices, origins and species, and one atom stands for its whole orbit. The trials are compiled:
-:mod:`.matching_kernel`.
+doi:10.1016/j.commatsci.2012.10.028). Both crystals are scaled to one volume, and one lattice is laid on the other. The
+largest distance between an atom and its partner counts, over the free length per atom: the cube root of volume over
+atoms. Which element would sit where has no part in it.
+
+Templates of one isopointal type are laid on one another by the changes of description of their space group, its
+normaliser. A few dozen trials take the place of a search over lattices, origins and species, and one atom stands for
+its whole orbit. The trials are compiled: :mod:`.matching_kernel`.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.distances import reduce_cells
 from cgwgan_core.crystallography.fingerprint import canonical, cell_parameters, normaliser
+from cgwgan_core.crystallography.matching_arrays import Changes, Pool
 from cgwgan_core.crystallography.templates import Templates, kinds
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Booleans, Floats
+from cgwgan_core.workflow.errors import InputError
 
 Key = tuple[int, tuple[int, ...]]
 """Space group and sorted letters, those of the isopointal type."""
@@ -46,13 +49,13 @@ class Tolerances:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value <= 0:
-                raise ValueError(f"tolerance {name} must be above 0, not {value}")
+                raise InputError(f"templates.tolerance.{name}: {value} is not above 0")
 
 
 class Distinct:
     """The templates of a stream that differ from all before them; each is compared within its isopointal type only."""
 
-    def __init__(self, tolerances: Tolerances = Tolerances(), threads: int = 1) -> None:
+    def __init__(self, tolerances: Tolerances, threads: int = 1) -> None:
         """:param threads: isopointal types that are looked at side by side; they do not depend on each other."""
         self.tolerances, self.threads = tolerances, threads
         self._buckets: dict[Key, Bucket] = {}
@@ -60,7 +63,7 @@ class Distinct:
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self._buckets.values())
 
-    def add(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
+    def add(self, templates: Templates, are_canonical: bool = False) -> Booleans:
         """Take a batch, in order, and remember what is new.
 
         :param are_canonical: whether they are as :func:`.fingerprint.canonical` describes them, which saves half the
@@ -69,11 +72,11 @@ class Distinct:
         """
         return self._compare(templates, are_canonical, learn=True)
 
-    def holds(self, templates: Templates, are_canonical: bool = False) -> NDArray[np.bool_]:
+    def holds(self, templates: Templates, are_canonical: bool = False) -> Booleans:
         """Whether each is the same as one that is remembered, (N,)."""
         return self._compare(templates, are_canonical, learn=False)
 
-    def _compare(self, templates: Templates, are_canonical: bool, learn: bool) -> NDArray[np.bool_]:
+    def _compare(self, templates: Templates, are_canonical: bool, learn: bool) -> Booleans:
         repeated = np.zeros(len(templates), dtype=bool)
         described = describe(templates if are_canonical else canonical(templates)[0])
         todo = []
@@ -128,24 +131,8 @@ def describe(sites: Templates) -> Descriptions:
     return Descriptions(sites, vectors, bases, cell_parameters(bases @ vectors))
 
 
-@dataclass(frozen=True)
-class _Changes:
-    """How one template of an isopointal type may be laid on another: the Q changes that keep the letters as a whole."""
-
-    vectors: Floats
-    """What lattice vectors are multiplied by, (L, 3, 3): changes that differ by an origin do the same to them."""
-    begins: NDArray[np.int64]
-    """The first change of each of these, and Q, (L + 1,)."""
-    maps: Floats
-    """From each of k sites to its images, (Q, k, P, 3, 4)."""
-    n_maps: NDArray[np.int64]
-    """How many of the P are different, (Q, k)."""
-    letters: NDArray[np.int64]
-    """Of the images, (Q, k)."""
-
-
 @lru_cache(maxsize=1024)
-def _changes(key: Key) -> _Changes:
+def _changes(key: Key) -> Changes:
     number, letters = key
     group, sites = normaliser(number, other_cells=True), list(letters)
     q = np.flatnonzero((np.sort(group.letters[:, sites], axis=1) == letters).all(axis=1))
@@ -154,7 +141,7 @@ def _changes(key: Key) -> _Changes:
     turns = np.ascontiguousarray(np.linalg.inv(linear[first]).transpose(0, 2, 1))
     n_maps = group.n_maps[q][:, sites]
     maps = np.ascontiguousarray(group.maps[q][:, sites, : n_maps.max()])
-    return _Changes(turns, np.append(first, len(q)), maps, n_maps, group.letters[q][:, sites].astype(np.int64))
+    return Changes(turns, np.append(first, len(q)), maps, n_maps, group.letters[q][:, sites].astype(np.int64))
 
 
 class Bucket:
@@ -175,7 +162,7 @@ class Bucket:
     def __len__(self) -> int:
         return len(self._coords)
 
-    def compare(self, batch: Descriptions, learn: bool) -> NDArray[np.bool_]:
+    def compare(self, batch: Descriptions, learn: bool) -> Booleans:
         """Whether each of a batch is the same as one of the bucket, (N,).
 
         :param learn: whether what is new comes into the bucket, one after the other.
@@ -189,31 +176,14 @@ class Bucket:
 
         :param exact: otherwise to the first that fits.
         """
+        from cgwgan_core.crystallography.matching_kernel import compared  # noqa: PLC0415 - numba is slow to import
+
         changes, limits, start = _changes(self.key), self.tolerances, len(self)
         coords = np.concatenate([self._coords, batch.sites.coords[:, : len(self._letters)]])
         bases, cells = np.concatenate([self._bases, batch.bases]), np.concatenate([self._cells, batch.cells])
-        from cgwgan_core.crystallography.matching_kernel import compared  # noqa: PLC0415 - numba is slow to import
-
-        found, kept = compared(
-            changes.vectors,
-            changes.begins,
-            changes.maps,
-            changes.n_maps,
-            changes.letters,
-            batch.vectors,
-            coords,
-            bases,
-            np.linalg.inv(bases),
-            cells,
-            start,
-            self._letters,
-            self._weights,
-            self._polar,
-            self._atoms,
-            np.array([limits.length, limits.angle, limits.site]),
-            learn,
-            exact,
-        )
+        pool = Pool(self._letters, self._weights, self._polar, self._atoms, coords, bases, np.linalg.inv(bases), cells)
+        tolerances = np.array([limits.length, limits.angle, limits.site])
+        found, kept = compared(changes, batch.vectors, pool, start, tolerances, learn, exact)
         if learn and len(kept) > start:
             self._coords, self._bases, self._cells = coords[kept], bases[kept], cells[kept]
         return found

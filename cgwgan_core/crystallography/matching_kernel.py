@@ -7,60 +7,38 @@ Each trial ends at the first thing that does not fit.
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from cgwgan_core.crystallography.matching_arrays import Changes, Pool
 from cgwgan_core.workflow.arrays import Floats, Integers
 
 
 @njit(cache=True, nogil=True)
 def compared(
-    turns: Floats,
-    begins: Integers,
-    maps: Floats,
-    n_maps: Integers,
-    letters: Integers,
-    vectors: Floats,
-    coords: Floats,
-    bases: Floats,
-    backs: Floats,
-    cells: Floats,
-    start: int,
-    own_letters: Integers,
-    weights: Floats,
-    polar: NDArray[np.bool_],
-    atoms: float,
-    limits: Floats,
-    learn: bool,
-    exact: bool,
+    changes: Changes, vectors: Floats, pool: Pool, start: int, limits: Floats, learn: bool, exact: bool
 ) -> tuple[Floats, Integers]:  # pragma: no cover (compiled)
     """The distance of each of n templates, under all changes, to the nearest of those known so far; the first that
     fits if not exact. And the places of what is known in the end.
 
-    :param turns: what lattice vectors are multiplied by under the changes from each of ``begins``, (L + 1,), to the
-        next, (L, 3, 3).
-    :param maps: of the sites, (Q, k, P, 3, 4), of which ``n_maps``, (Q, k), differ; ``letters`` of the images, (Q, k).
-    :param vectors: of the n templates, in free lengths, (n, 3, 3).
-    :param coords: of the ``start`` known templates and then the n others, (m, k, 3), their reduced ``bases``,
-        (m, 3, 3), their inverses, ``backs``, and ``cells``, (m, 6).
-    :param own_letters: of the known sites, (k,), and their share of the atoms, ``weights``, (k,).
-    :param atoms: in the primitive cell.
-    :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites.
+    :param vectors: conventional lattice vectors of the n templates, in free lengths, (n, 3, 3).
+    :param pool: the ``start`` known templates, and then the n others.
+    :param limits: largest relative difference of lengths, of angles (degrees), and distance of sites, (3,).
     :param learn: whether what is new is known from then on.
     """
-    n, k = len(vectors), coords.shape[1]
-    minima = np.empty((len(cells), 3))
-    for j in range(len(cells)):
-        minima[j] = np.sort(cells[j, :3])
+    n, k = len(vectors), pool.coords.shape[1]
+    maps, n_maps = changes.maps, changes.n_maps
+    minima = np.empty((len(pool.cells), 3))
+    for j in range(len(pool.cells)):
+        minima[j] = np.sort(pool.cells[j, :3])
     # the vectors that correspond to one lattice's shortest are no shorter than the other's shortest. The angles
     # change the lengths of their sums, hence the second limit, which lets some more through
     upper = 1 + limits[0]
     lower = 1 / (upper * (1 + 2 * np.radians(limits[1])))
-    known = np.empty(len(coords), np.int64)
+    known = np.empty(len(pool.coords), np.int64)
     known[:start] = np.arange(start)
     count = start
     found = np.empty(n)
-    near = np.empty(len(coords), np.int64)
-    turned = np.empty_like(turns)
+    near = np.empty(len(pool.coords), np.int64)
+    turned = np.empty_like(changes.vectors)
     images = np.empty(maps.shape[:4])
     for i in range(n):
         own = minima[start + i]
@@ -75,19 +53,16 @@ def compared(
                 some += 1
         found[i] = np.inf
         if some:
-            for t in range(len(turns)):
-                turned[t] = turns[t] @ vectors[i]
+            for t in range(len(turned)):
+                turned[t] = changes.vectors[t] @ vectors[i]
             for q in range(len(maps)):
                 for s in range(k):
                     for p in range(n_maps[q, s]):
                         for x in range(3):
                             images[q, s, p, x] = maps[q, s, p, x, 3]
                             for y in range(3):
-                                images[q, s, p, x] += maps[q, s, p, x, y] * coords[start + i, s, y]
-            found[i] = _nearest(
-                turned, begins, images, n_maps, letters, coords, bases, backs, cells, near[:some], own_letters, weights,
-                polar, atoms, limits, exact,
-            )  # fmt: skip
+                                images[q, s, p, x] += maps[q, s, p, x, y] * pool.coords[start + i, s, y]
+            found[i] = _nearest(turned, images, changes, pool, near[:some], limits, exact)
         if learn and found[i] > limits[2]:
             known[count] = start + i
             count += 1
@@ -96,30 +71,18 @@ def compared(
 
 @njit(cache=True, nogil=True)
 def _nearest(
-    turned: Floats,
-    begins: Integers,
-    images: Floats,
-    n_maps: Integers,
-    letters: Integers,
-    coords: Floats,
-    bases: Floats,
-    backs: Floats,
-    cells: Floats,
-    among: Integers,
-    own_letters: Integers,
-    weights: Floats,
-    polar: NDArray[np.bool_],
-    atoms: float,
-    limits: Floats,
-    exact: bool,
+    turned: Floats, images: Floats, changes: Changes, pool: Pool, among: Integers, limits: Floats, exact: bool
 ) -> float:  # pragma: no cover (compiled)
-    """The distance from a template, under all changes, to the nearest ``among`` others; the first that fits if not
+    """The distance from a template, under all changes, to the nearest ``among`` the pool; the first that fits if not
     exact.
 
     :param turned: lattice vectors of the template under each change of axes, (L, 3, 3), in free lengths.
-    :param images: of its sites, (Q, k, P, 3). The rest as :func:`compared` has it.
+    :param images: of its sites, (Q, k, P, 3).
     """
     best = np.inf
+    begins, n_maps, letters = changes.begins, changes.n_maps, changes.letters
+    coords, bases, backs, cells = pool.coords, pool.bases, pool.backs, pool.cells
+    own_letters, weights, polar = pool.letters, pool.weights, pool.polar
     k = coords.shape[1]
     own = np.empty(6)
     mean = np.empty((3, 3))
@@ -134,7 +97,7 @@ def _nearest(
         for t in range(len(turned)):
             if not _lattice_fits(bases[j], turned[t], cells[j], limits, own):
                 continue
-            _mean_cell(own, cells[j], atoms, mean)
+            _mean_cell(own, cells[j], pool.atoms, mean)
             for q in range(begins[t], begins[t + 1]):
                 limit = min(limits[2], best)
                 if not on_axis:

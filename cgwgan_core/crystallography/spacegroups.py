@@ -13,7 +13,6 @@ Arrays over all groups have 231 entries so that a group's number is its index; e
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cgwgan_core.crystallography.symmetry import group_operations, hermann_mauguin
-from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 N_LETTERS = len(LETTERS)
@@ -30,10 +29,10 @@ MULTIPLICITY: NDArray[np.int16] = np.zeros((231, N_LETTERS), dtype=np.int16)
 """Atoms per conventional cell, (group, letter); 0 where the group has no such letter."""
 REPRESENTATIVE: Floats = np.zeros((231, N_LETTERS, 3, 4))
 """Projection x -> W x + w onto the representative position, (group, letter, 3, [W | w])."""
-FREE: NDArray[np.bool_] = np.zeros((231, N_LETTERS, 3), dtype=bool)
+FREE: Booleans = np.zeros((231, N_LETTERS, 3), dtype=bool)
 """Which coordinates of the representative are free parameters, (group, letter, axis)."""
-SITE_SYMMETRY: dict[tuple[int, int], str] = {}
-"""Oriented site symmetry, by (group, letter)."""
+GENERAL = np.array([0.1234567, 0.2718281, 0.3141592])
+"""A general point: its images coincide only where symmetry makes them."""
 
 
 def letter_index(letter: str) -> int:
@@ -72,7 +71,6 @@ def _load() -> None:
         for row in csv.DictReader(stream):
             key = int(row["number"]), letter_index(row["letter"])
             MULTIPLICITY[key] = int(row["multiplicity"])
-            SITE_SYMMETRY[key] = row["site_symmetry"]
             REPRESENTATIVE[key] = affine(row["representative"])
             FREE[key] = np.any(REPRESENTATIVE[key][:, :3] != 0, axis=0)
 
@@ -81,12 +79,6 @@ _load()
 
 N_FREE: NDArray[np.int64] = FREE.sum(-1)
 """Number of free parameters, (group, letter)."""
-
-
-@cache
-def symbol(number: int) -> str:
-    """Short Hermann-Mauguin symbol, without blanks: ``Fm-3m``."""
-    return hermann_mauguin(number)
 
 
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
@@ -114,7 +106,7 @@ def crystal_systems(numbers: ArrayLike) -> NDArray[np.str_]:
     return found
 
 
-CELL_FREE: NDArray[np.bool_] = np.zeros((231, 6), dtype=bool)
+CELL_FREE: Booleans = np.zeros((231, 6), dtype=bool)
 """Which of a, b, c, alpha, beta, gamma are free in the conventional cell, (group, 6)."""
 for _number in range(1, 231):
     CELL_FREE[_number] = {
@@ -128,6 +120,11 @@ for _number in range(1, 231):
     }[crystal_system(_number)]
 
 
+def has_hexagonal_axes(spacegroup: Integers) -> Booleans:
+    """Whether the conventional cell has hexagonal axes: trigonal and hexagonal groups, (N,)."""
+    return (spacegroup >= 143) & (spacegroup <= 194)
+
+
 def constrain_cell(spacegroup: Integers, cell: Floats) -> Floats:
     """Cell parameters with the dependent ones set exactly as the crystal system demands.
 
@@ -138,8 +135,8 @@ def constrain_cell(spacegroup: Integers, cell: Floats) -> Floats:
     out = np.array(cell, dtype=np.float64)
     free = CELL_FREE[spacegroup]
     out[:, 1:3] = np.where(free[:, 1:3], out[:, 1:3], out[:, :1])
-    hexagonal = (spacegroup >= 143) & (spacegroup <= 194)
-    fixed = np.stack([np.full(len(out), 90.0), np.full(len(out), 90.0), np.where(hexagonal, 120.0, 90.0)], axis=1)
+    gamma = np.where(has_hexagonal_axes(spacegroup), 120.0, 90.0)
+    fixed = np.stack([np.full(len(out), 90.0), np.full(len(out), 90.0), gamma], axis=1)
     out[:, 3:] = np.where(free[:, 3:], out[:, 3:], fixed)
     return out
 
@@ -171,18 +168,6 @@ def cell_volume(cell: Floats) -> Floats:
     return volume
 
 
-@dataclass(frozen=True)
-class Orbit:
-    """All positions of one Wyckoff position in the *primitive* cell, as maps of the representative.
-
-    ``positions = maps[:, :, :3] @ x + maps[:, :, 3]`` in fractional coordinates of the conventional cell;
-    adding each of the group's :func:`centring` vectors gives the conventional cell's.
-    """
-
-    maps: Floats
-    """(m, 3, 4), m = multiplicity / number of centring vectors; the first is the representative itself."""
-
-
 @cache
 def centring(number: int) -> Floats:
     """Centring translations of the conventional cell, (1, 2, 3 or 4, 3); the first is zero."""
@@ -202,7 +187,7 @@ def primitive_basis(number: int) -> Floats:
         "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
         "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
         "P": np.eye(3),
-    }[symbol(number)[0]]
+    }[hermann_mauguin(number)[0]]
 
 
 @cache
@@ -216,17 +201,19 @@ def operations(number: int) -> Floats:
 
 
 @cache
-def orbit(number: int, letter: int) -> Orbit:
-    """The orbit of a Wyckoff position; see :class:`Orbit`.
+def orbit(number: int, letter: int) -> Floats:
+    """All positions of one Wyckoff position in the *primitive* cell, as maps of the representative.
+
+    ``positions = maps[:, :, :3] @ x + maps[:, :, 3]``, in fractional coordinates of the conventional cell.
 
     :param letter: index of the letter.
+    :returns: (m, 3, 4), m = multiplicity / number of centring vectors; the first is the representative itself.
     :raises ValueError: if the group has no such letter.
     """
     if not MULTIPLICITY[number, letter]:
         raise ValueError(f"space group {number} has no Wyckoff letter {letter_name(letter)}")
     projection = REPRESENTATIVE[number, letter]
-    # a general point of the position: its images coincide only where symmetry makes them
-    general = projection[:, :3] @ np.array([0.1234567, 0.2718281, 0.3141592]) + projection[:, 3]
+    general = projection[:, :3] @ GENERAL + projection[:, 3]
     shifts = centring(number)
     seen: list[Floats] = []
     maps = []
@@ -238,4 +225,12 @@ def orbit(number: int, letter: int) -> Orbit:
         seen.append(copies[0])
         shift = operation[:, :3] @ projection[:, 3] + operation[:, 3]
         maps.append(np.column_stack([operation[:, :3] @ projection[:, :3], shift]))
-    return Orbit(np.array(maps))
+    return np.array(maps)
+
+
+def conventional_orbit(number: int, letter: int) -> Floats:
+    """As :func:`orbit`, in the *conventional* cell: once for each centring vector, (multiplicity, 3, 4)."""
+    shifts = centring(number)
+    maps = np.repeat(orbit(number, letter)[None], len(shifts), axis=0)
+    maps[..., 3] += shifts[:, None]
+    return maps.reshape(-1, 3, 4)

@@ -45,8 +45,8 @@ def find_symmetry(
         raise SymmetryError(f"no symmetry found at symprec {symprec} Å ({error})") from None
 
 
-def spacegroup_of(atoms: Atoms, symprec: float = TIGHT) -> int:
-    """International Tables number of a crystal; 0 where there is none."""
+def spacegroup_of(atoms: Atoms, symprec: float) -> int:
+    """International Tables number of a crystal at a tolerance, Å; 0 where there is none."""
     try:
         return find_symmetry(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers, symprec).number
     except SymmetryError:

@@ -14,7 +14,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Templates:
         return self.n_atoms / self.volume
 
     @property
-    def offered(self) -> NDArray[np.bool_]:
+    def offered(self) -> Booleans:
         """Whether there is a site, and the space group has the letter of every site, (N,)."""
         filled = self.letters >= 0
         has_every_letter = (~filled | (self.multiplicities > 0)).all(1)
-        found: NDArray[np.bool_] = np.logical_and(filled.any(1), has_every_letter)
+        found: Booleans = np.logical_and(filled.any(1), has_every_letter)
         return found
 
     @classmethod
@@ -197,25 +197,14 @@ def expand(templates: Templates, primitive: bool = True) -> Iterator[Expanded]:
     for number, letters, index in kinds(templates):
         if not offered[index[0]]:
             continue
-        orbits = [sg.orbit(number, letter).maps for letter in letters]
-        if primitive:
-            basis = sg.primitive_basis(number)
-        else:
-            basis = np.eye(3)
-            shifts = sg.centring(number)
-            orbits = [_with_centring(maps, shifts) for maps in orbits]
+        orbit, basis = (sg.orbit, sg.primitive_basis(number)) if primitive else (sg.conventional_orbit, np.eye(3))
+        orbits = [orbit(number, letter) for letter in letters]
         site = np.repeat(np.arange(len(letters)), [len(maps) for maps in orbits])
         maps = np.concatenate(orbits)
         x = templates.coords[index][:, site]
         conventional = np.einsum("mij,nmj->nmi", maps[:, :, :3], x) + maps[:, :, 3]
         positions = conventional @ np.linalg.inv(basis)
         yield Expanded(index, basis @ vectors[index], positions, site)
-
-
-def _with_centring(maps: Floats, shifts: Floats) -> Floats:
-    out = np.repeat(maps[None], len(shifts), axis=0)
-    out[..., 3] += shifts[:, None]
-    return out.reshape(-1, 3, 4)
 
 
 def to_atoms(

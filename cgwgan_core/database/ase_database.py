@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ase.db
 
-from cgwgan_core.database.record import Record, crystal
+from cgwgan_core.database.record import Record, crystal, energies
 from cgwgan_core.workflow.errors import InputError
 
 
@@ -66,6 +66,5 @@ def _record(row: ase.db.row.AtomsRow) -> Record:
         atoms.cell.array,
         [{symbol: 1} for symbol in atoms.symbols],
         coords,
-        row.get("formation_energy_per_atom"),
-        row.get("energy_above_hull", row.get("e_above_hull")),
+        *energies(row),
     )

@@ -21,7 +21,7 @@ BATCH = 500
 """Structures that are worked on at a time."""
 
 
-def asymmetric_units(structures: Path, symprec: float, threads: int = 1) -> Iterator[tuple[Rows, Rows]]:
+def asymmetric_units(structures: Path, symprec: float, threads: int) -> Iterator[tuple[Rows, Rows]]:
     """Asymmetric units of a structures table, in its order.
 
     :param symprec: tolerance, Å.

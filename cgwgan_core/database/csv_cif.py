@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cgwgan_core.database.documents import open_maybe_gzip
-from cgwgan_core.database.record import Record, place
+from cgwgan_core.database.record import Record, energies, place
 from cgwgan_core.database.text import Text, parse_all
 from cgwgan_core.workflow.errors import InputError
 
 
-def read(path: Path, threads: int = 1) -> Iterator[Record]:
+def read(path: Path, threads: int) -> Iterator[Record]:
     """Read columns ``cif`` and, where there are any, ``material_id``, ``formation_energy_per_atom`` and
     ``energy_above_hull`` (or ``e_above_hull``).
 
@@ -39,8 +39,7 @@ def _texts(path: Path) -> Iterator[Text]:
                     row.get("material_id") or place(done),
                     "cif",
                     row["cif"] or "",
-                    row.get("formation_energy_per_atom"),
-                    row.get("energy_above_hull", row.get("e_above_hull")),
+                    *energies(row),
                     reason=None if (row["cif"] or "").strip() else "no structure",
                 )
     except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:

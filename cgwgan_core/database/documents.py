@@ -21,8 +21,8 @@ import ijson
 from ase.data import chemical_symbols
 
 from cgwgan_core.database import text
-from cgwgan_core.database.record import UNREADABLE, Record, crystal, place
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.database.record import UNREADABLE, Record, crystal, energies, place
+from cgwgan_core.workflow.errors import InputError, first_line
 
 LISTS = {"data", "docs", "documents", "entries", "materials", "response", "results", "structures"}
 """Names under which an object may hold the list of documents."""
@@ -48,7 +48,7 @@ def read(path: Path) -> Iterator[Record]:
     except _BROKEN as error:
         where = f"after record {done:,} ({last})" if done else "before the first record"
         raise InputError(
-            f"{path}: truncated or not JSON {where}: {_first_line(error)}; write or download the file again"
+            f"{path}: truncated or not JSON {where}: {first_line(error)}; write or download the file again"
         ) from None
 
 
@@ -57,11 +57,6 @@ def open_maybe_gzip(path: Path) -> BufferedReader | gzip.GzipFile:
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path) if zipped else path.open("rb")
-
-
-def _first_line(error: Exception) -> str:
-    words = str(error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error)
-    return words.strip().splitlines()[0].strip() if words.strip() else type(error).__name__
 
 
 def _documents(stream: BufferedIOBase, path: Path) -> Iterator[tuple[str | None, Any]]:
@@ -158,15 +153,12 @@ def from_document(document: Any, name: str) -> Record:
 
 
 def _crystal(document: dict[str, Any], name: str) -> Record:
-    energies = (
-        document.get("formation_energy_per_atom"),
-        document.get("energy_above_hull", document.get("e_above_hull")),
-    )
+    known = energies(document)
     structure = document.get("structure", document if "sites" in document else None)
     if isinstance(structure, dict):
-        return _from_pymatgen(name, structure, energies)
+        return _from_pymatgen(name, structure, known)
     if isinstance(structure, str) or document.get("cif"):
-        found = text.from_cif(structure or document["cif"], name, *energies)
+        found = text.from_cif(structure or document["cif"], name, *known)
         if len(found) > 1:
             return Record(name, reason=f"{UNREADABLE}: the CIF holds {len(found)} crystals, not one")
         return found[0]
@@ -174,11 +166,11 @@ def _crystal(document: dict[str, Any], name: str) -> Record:
         symbols = document.get("species")
         if symbols is None:
             symbols = [_symbol(number) for number in document["numbers"]]
-        return crystal(name, document["lattice"], [{s: 1} for s in symbols], document["frac_coords"], *energies)
+        return crystal(name, document["lattice"], [{s: 1} for s in symbols], document["frac_coords"], *known)
     return Record(name, reason="no structure")
 
 
-def _from_pymatgen(name: str, structure: dict[str, Any], energies: tuple[Any, Any]) -> Record:
+def _from_pymatgen(name: str, structure: dict[str, Any], known: tuple[Any, Any]) -> Record:
     """Straight from a dictionary of ``pymatgen.core.Structure.as_dict``.
 
     Building the Structure itself would take most of the time of reading a dump, for objects used only to
@@ -192,7 +184,7 @@ def _from_pymatgen(name: str, structure: dict[str, Any], energies: tuple[Any, An
             # One element in two oxidation states on one site: keep both apart, crystal() adds them up.
             symbol = f"{s['element']}{_charge(s.get('oxidation_state'))}"
             occupancies[symbol] = occupancies.get(symbol, 0) + s["occu"]
-    return crystal(name, lattice, species, [site["abc"] for site in sites], *energies)
+    return crystal(name, lattice, species, [site["abc"] for site in sites], *known)
 
 
 def _charge(state: float | None) -> str:

@@ -14,7 +14,7 @@ PATTERNS = {"*.cif": "cif", "poscar*": "poscar", "contcar*": "poscar", "*.vasp":
 """Names (in lower case) of the files to read -> what they hold."""
 
 
-def read(path: Path, threads: int = 1) -> Iterator[Record]:
+def read(path: Path, threads: int) -> Iterator[Record]:
     """Read all CIF and POSCAR files of a folder, its subfolders or a .zip, in the order of their names.
 
     A record is called by the file's path in the folder, without the ending where that is unambiguous.

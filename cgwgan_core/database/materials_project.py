@@ -22,7 +22,7 @@ MAX_CHUNK = 1000
 """Documents that the server gives at most in one answer."""
 
 
-def read(folder: Path, chunk: int = MAX_CHUNK) -> Iterator[Record]:
+def read(folder: Path, chunk: int) -> Iterator[Record]:
     """Download what is missing of the current database, then read it from the chunks.
 
     :param folder: where the chunks are kept; see :func:`download`.
@@ -31,7 +31,7 @@ def read(folder: Path, chunk: int = MAX_CHUNK) -> Iterator[Record]:
         yield from documents.read(path)
 
 
-def download(folder: Path, chunk: int = MAX_CHUNK) -> list[Path]:
+def download(folder: Path, chunk: int) -> list[Path]:
     """Download all current (not deprecated) summary documents of the Materials Project.
 
     Chunks are JSON Lines files, ``<folder>/<database version>-<chunk>/00001.jsonl.gz`` and on, in order of

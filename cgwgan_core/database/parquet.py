@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cgwgan_core.database.record import Columns, place
+from cgwgan_core.database.record import ENERGIES, Columns, place
+from cgwgan_core.workflow.arrays import Floats, Integers
 from cgwgan_core.workflow.errors import InputError
 
 ARRAYS = ("lattice", "numbers", "frac_coords")
@@ -31,10 +32,7 @@ def read(path: Path) -> Iterator[Columns]:
                     f"{path}: lacks the columns {', '.join(missing)} (found: {', '.join(present)}); rename them, or "
                     f"convert the file to lattice [9] in Å, numbers [n], frac_coords [3n]"
                 )
-            energies = [
-                _first(present, "formation_energy_per_atom"),
-                _first(present, "energy_above_hull", "e_above_hull"),
-            ]
+            energies = [next((name for name in names if name in present), None) for names in ENERGIES]
             wanted = [*ARRAYS, *(n for n in ("material_id", *energies) if n in present)]
             done = 0
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
@@ -45,25 +43,23 @@ def read(path: Path) -> Iterator[Columns]:
         raise InputError(f"{path}: not a readable Parquet file ({error}); write or download it again") from None
 
 
-def _first(present: list[str], *names: str) -> str | None:
-    return next((name for name in names if name in present), None)
-
-
 def _columns(batch: pa.RecordBatch, energies: list[str | None], done: int, path: Path) -> Columns:
     n = batch.num_rows
     names: list[str | None] = [None] * n
     if "material_id" in batch.schema.names:
         names = batch.column("material_id").cast(pa.string()).to_pylist()
-    arrays = [array for name in ARRAYS for array in _flat(batch.column(name), name, path)]
+    lattice, numbers, coords = (_flat(batch.column(name), name, path) for name in ARRAYS)
     return Columns(
         [name or place(done + i) for i, name in enumerate(names, start=1)],
         [None] * n,
-        *arrays,
+        *lattice,
+        *numbers,
+        *coords,
         *(_numbers(batch.column(name), name, path) if name else np.full(n, np.nan) for name in energies),
     )
 
 
-def _flat(column: pa.Array, name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _flat(column: pa.Array, name: str, path: Path) -> tuple[Floats, Integers]:
     """A list column as float64 values and the number of values in each row."""
     lengths = np.ones(len(column), dtype=np.int64)
     while pa.types.is_nested(column.type):
@@ -78,11 +74,11 @@ def _flat(column: pa.Array, name: str, path: Path) -> tuple[np.ndarray, np.ndarr
     return _numbers(column, name, path), lengths
 
 
-def _numbers(column: pa.Array, name: str, path: Path) -> np.ndarray:
+def _numbers(column: pa.Array, name: str, path: Path) -> Floats:
     """Numbers as float64, null as NaN."""
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise InputError(f"{path}: column {name} holds {column.type}, not numbers; convert it to lists of numbers")
-    numbers: np.ndarray = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    numbers: Floats = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return numbers

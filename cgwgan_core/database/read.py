@@ -29,12 +29,7 @@ ROWS = 4096
 
 
 def read_database(
-    source: str,
-    path: str | Path | None = None,
-    *,
-    chunk: int = 1000,
-    threads: int = 1,
-    download: str | Path | None = None,
+    source: str, path: str | Path | None, *, chunk: int, threads: int, download: str | Path
 ) -> Iterator[Batch]:
     """Read a database in batches, in the order of the source.
 
@@ -82,18 +77,16 @@ def read_database(
         logger.info(f"  {n:,} {reason}")
 
 
-def _batches(
-    source: str, path: str | Path | None, chunk: int, threads: int, download: str | Path | None
-) -> Iterator[Columns]:
+def _batches(source: str, path: str | Path | None, chunk: int, threads: int, download: str | Path) -> Iterator[Columns]:
     if source not in SOURCES:
         raise InputError(f"data.source: {source!r} is unknown; choose one of {', '.join(SOURCES)}")
     if source == "aflow":
         return _gather(aflow.read())
     if source == "mp":
-        return _gather(materials_project.read(Path(download or "download"), chunk))
+        return _gather(materials_project.read(Path(download), chunk))
     if path is None:
         raise InputError(f"data.path: not set; source {source} needs the path of {SOURCES[source]}")
-    path = Path(path).expanduser()
+    path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; correct data.path (relative to {Path.cwd()})")
     if source == "folder":

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from ase.data import atomic_numbers, chemical_symbols
-from pymatgen.core import Composition
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
+from cgwgan_core.crystallography.composition import formula_of_numbers
 from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
 
 STAGE = "read"
 MIN_VOLUME = 0.1
@@ -23,6 +25,8 @@ MIN_VOLUME = 0.1
 SAME_PLACE = 0.1
 """Å. Two nuclei are never this close (the shortest bond, H2, is 0.74 Å): the same site is listed twice."""
 UNREADABLE = "unreadable"
+ENERGIES = ("formation_energy_per_atom",), ("energy_above_hull", "e_above_hull")
+"""Names that sources have for the two energies of a record; the first that is there counts."""
 
 _EMPTY = np.empty(0)
 
@@ -37,9 +41,9 @@ class Record:
 
     name: str
     """Identifier in the database, or the record's place in its file ("record-17")."""
-    lattice: np.ndarray = field(default_factory=lambda: _EMPTY, repr=False)
-    numbers: np.ndarray = field(default_factory=lambda: _EMPTY, repr=False)
-    frac_coords: np.ndarray = field(default_factory=lambda: _EMPTY, repr=False)
+    lattice: Floats = field(default_factory=lambda: _EMPTY, repr=False)
+    numbers: Floats = field(default_factory=lambda: _EMPTY, repr=False)
+    frac_coords: Floats = field(default_factory=lambda: _EMPTY, repr=False)
     formation_energy_per_atom: float = np.nan
     energy_above_hull: float = np.nan
     reason: str | None = None
@@ -52,14 +56,14 @@ class Columns:
 
     names: list[str]
     reasons: list[str | None]
-    lattice: np.ndarray
-    lattice_lengths: np.ndarray
-    numbers: np.ndarray
-    numbers_lengths: np.ndarray
-    frac_coords: np.ndarray
-    frac_coords_lengths: np.ndarray
-    formation_energy_per_atom: np.ndarray
-    energy_above_hull: np.ndarray
+    lattice: Floats
+    lattice_lengths: Integers
+    numbers: Floats
+    numbers_lengths: Integers
+    frac_coords: Floats
+    frac_coords_lengths: Integers
+    formation_energy_per_atom: Floats
+    energy_above_hull: Floats
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,6 +82,12 @@ class Batch:
 def place(number: int) -> str:
     """Name of a record without an identifier, counted from 1."""
     return f"record-{number}"
+
+
+def energies(fields: Any) -> tuple[Any, Any]:
+    """Formation energy and energy above the hull as they stand in the fields of a record; ``None`` where missing."""
+    formation, hull = (next((fields[name] for name in names if name in fields), None) for names in ENERGIES)
+    return formation, hull
 
 
 def energy(value: Any) -> float:
@@ -146,7 +156,7 @@ def crystal(
 def to_columns(records: Sequence[Record]) -> Columns:
     """Gather records into flat arrays."""
 
-    def flat(name: str) -> tuple[np.ndarray, np.ndarray]:
+    def flat(name: str) -> tuple[Floats, Integers]:
         arrays = [getattr(record, name) for record in records]
         return np.concatenate([_EMPTY, *arrays]), np.array([a.size for a in arrays], dtype=np.int64)
 
@@ -169,7 +179,7 @@ def check(columns: Columns) -> list[str | None]:
     """
     reasons = np.array(columns.reasons, dtype=object)
 
-    def refuse(rows: np.ndarray, text: str, *details: np.ndarray) -> None:
+    def refuse(rows: Integers, text: str, *details: NDArray[Any]) -> None:
         for row, *values in zip(rows.tolist(), *(d.tolist() for d in details), strict=True):
             reasons[row] = text.format(*values)
 
@@ -191,7 +201,7 @@ def check(columns: Columns) -> list[str | None]:
     counts = n_atoms[sound]
     owner = np.repeat(np.arange(len(rows)), counts)
 
-    def drop(bad: np.ndarray, text: str, *details: np.ndarray) -> None:
+    def drop(bad: Booleans, text: str, *details: NDArray[Any]) -> None:
         nonlocal rows, lattice, numbers, coords, counts, owner
         if not bad.any():
             return
@@ -201,7 +211,7 @@ def check(columns: Columns) -> list[str | None]:
         numbers, coords = numbers[atoms], coords[atoms]
         owner = np.repeat(np.arange(len(rows)), counts)
 
-    def any_atom(bad: np.ndarray) -> np.ndarray:
+    def any_atom(bad: Booleans) -> Booleans:
         return np.bincount(owner[bad], minlength=len(rows)) > 0
 
     drop(~np.isfinite(lattice).all(axis=(1, 2)), "not finite: lattice")
@@ -217,7 +227,7 @@ def check(columns: Columns) -> list[str | None]:
     return found
 
 
-def _coincident(lattice: np.ndarray, owner: np.ndarray, coords: np.ndarray) -> np.ndarray:
+def _coincident(lattice: Floats, owner: Integers, coords: Floats) -> Booleans:
     """Which crystals (M,) have two atoms within SAME_PLACE of each other, images included.
 
     Not all n² pairs: a smooth periodic function of position takes nearly equal values on coinciding atoms,
@@ -244,22 +254,6 @@ def _coincident(lattice: np.ndarray, owner: np.ndarray, coords: np.ndarray) -> n
     return found
 
 
-@lru_cache(maxsize=100_000)
-def _formula(composition: tuple[tuple[int, int], ...]) -> str:
-    return Composition({chemical_symbols[number]: count for number, count in composition}).reduced_formula
-
-
-def reduced_formula(numbers: np.ndarray) -> str:
-    """Reduced formula of the atomic numbers (n,), as pymatgen and the Materials Project write it.
-
-    >>> reduced_formula(np.array([56, 44, 8, 8, 8]))
-    'BaRuO3'
-    """
-    elements, counts = np.unique(numbers, return_counts=True)
-    counts = counts // np.gcd.reduce(counts)
-    return _formula(tuple(zip(elements.tolist(), counts.tolist(), strict=True)))
-
-
 def to_batch(columns: Columns, reasons: Sequence[str | None]) -> Batch:
     """Split records into rows of structures and rows of refusals.
 
@@ -270,14 +264,14 @@ def to_batch(columns: Columns, reasons: Sequence[str | None]) -> Batch:
     n_atoms = columns.numbers_lengths[kept]
     numbers = columns.numbers[np.repeat(kept, columns.numbers_lengths)].astype(np.int16)
 
-    def lists(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    def lists(values: NDArray[Any], lengths: Integers) -> pa.Array:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
     structures = tables.to_table(
         {
             "material_id": names.filter(pa.array(kept)),
-            "formula": [reduced_formula(part) for part in np.split(numbers, np.cumsum(n_atoms)[:-1])]
+            "formula": [formula_of_numbers(part) for part in np.split(numbers, np.cumsum(n_atoms)[:-1])]
             if len(n_atoms)
             else [],
             "lattice": lists(columns.lattice[np.repeat(kept, columns.lattice_lengths)], np.full(len(n_atoms), 9)),

@@ -42,7 +42,7 @@ def parse(item: Text) -> list[Record]:
     return from_cif(item.content, item.name, item.formation_energy_per_atom, item.energy_above_hull)
 
 
-def parse_all(items: Iterable[Text], threads: int = 1) -> Iterator[Record]:
+def parse_all(items: Iterable[Text], threads: int) -> Iterator[Record]:
     """Parse texts in their order.
 
     :param threads: processes to use.

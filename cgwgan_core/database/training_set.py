@@ -26,9 +26,9 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if not self.n_sites or min(self.n_sites) < 1:
-            raise ValueError("n_sites must name at least one positive number")
+            raise InputError(f"training.n_sites: {list(self.n_sites)} must hold at least one number, all above 0")
         if not 0 <= self.held_out < 1:
-            raise ValueError("held_out must be at least 0 and below 1")
+            raise InputError(f"training.held_out: {self.held_out} must be at least 0 and below 1")
 
 
 def select_training(asu: pa.Table, options: TrainingOptions, run_seed: int) -> tuple[pa.Table, Rows]:

@@ -25,6 +25,7 @@ from pymatgen.io.vasp.inputs import Kpoints
 from pymatgen.io.vasp.outputs import Vasprun
 from pymatgen.io.vasp.sets import MPRelaxSet, VaspInputSet
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import row_to_atoms
 from cgwgan_core.crystallography.symmetry import spacegroup_of
 from cgwgan_core.dft.folders import (
@@ -38,8 +39,8 @@ from cgwgan_core.dft.folders import (
 )
 from cgwgan_core.phonons.bands import SYMPREC
 from cgwgan_core.phonons.force_constants import displaced, displaced_cells
-from cgwgan_core.screening.energetics import formation_energies, reduced_formula
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.screening.energetics import formation_energies
+from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.files import write_text
 from cgwgan_core.workflow.logs import logger, progress
 
@@ -158,8 +159,8 @@ EDIFFG -0.001 eV/Å, KSPACING {kspacing:g} 1/Å, Gaussian smearing of 0.05 eV, n
 def prepare(folder: str | Path, survivors: Sequence[dict[str, Any]], options: DftOptions) -> list[dict[str, Any]]:
     """Write ``<folder>/<candidate_id>/relax`` and ``.../phonon`` for every survivor, and one README.md.
 
-    Each folder appears whole. One that is there already is replaced only if it holds nothing but what was written
-    into it, and left as it is otherwise; so is that of a crystal that is no longer a survivor, or else removed. POTCAR
+    Each folder appears whole. An earlier one is replaced if it holds nothing but what was written into it, and left
+    as it is otherwise. That of a crystal that is no longer a survivor is removed or left in the same way. POTCAR
     files are written where pymatgen knows a library of them (PMG_VASP_PSP_DIR), else their names, as POTCAR.spec.
 
     :param survivors: rows with the columns candidate_id, lattice, numbers and frac_coords of ``tables.STABLE``.
@@ -178,7 +179,7 @@ def prepare(folder: str | Path, survivors: Sequence[dict[str, Any]], options: Df
             rows += _prepare_crystal(folder, survivor, options)
         except Exception as error:  # noqa: BLE001 - a crystal's failure is a row
             _remove_crystal(folder / name)
-            status = f"not prepared: {error}".splitlines()[0]
+            status = f"not prepared: {first_line(error)}"
             rows += [_row(name, task, status, None, None) for task in TASKS]
     names = {survivor["candidate_id"] for survivor in survivors}
     for other in sorted(path for path in folder.iterdir() if path.name not in names):
@@ -340,7 +341,7 @@ def _read_vasprun(path: Path) -> dict[str, Any]:
             run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
         return _run_columns(run)
     except Exception as error:  # noqa: BLE001 - a file's failure is a row
-        reason = str(error).splitlines()[0] if str(error) else "unreadable"
+        reason = first_line(error)
         return {"status": f"failed: {type(error).__name__}: {reason}".replace(str(path.parent), "").strip()}
 
 
@@ -382,7 +383,7 @@ def _run_columns(run: Vasprun) -> dict[str, Any]:
     return {
         **found,
         "status": f"converged; no formation energy: {defect}" if defect else "converged",
-        "formula": reduced_formula(atoms),
+        "formula": formula_of_atoms(atoms),
         "energy_per_atom": energy,
         "formation_energy_per_atom": formation,
         "volume_per_atom": float(atoms.get_volume()) / len(atoms),

@@ -1,10 +1,13 @@
-"""What a generator is read beside: real templates drawn again, and two simple generators it must be better than."""
+"""The references of a generator: real templates drawn again, and two simple generators that it must beat."""
 
 import numpy as np
 
 from cgwgan_core.crystallography.spacegroups import FREE, crystal_systems
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.encoding.lattice import cell_from_terms, cell_terms
+
+NOISE = 0.02
+"""Standard deviation of the noise of jittered copies: of fractional coordinates, and of the logarithms of a, b, c."""
 
 
 def resampled(real: Templates, n: int, random: np.random.Generator) -> Templates:
@@ -46,17 +49,13 @@ def independent(real: Templates, n: int, random: np.random.Generator) -> Templat
     return Templates(spacegroup, cell, letters, coords).projected()
 
 
-def jittered(
-    real: Templates, n: int, random: np.random.Generator, coordinate: float = 0.02, length: float = 0.02
-) -> Templates:
+def jittered(real: Templates, n: int, random: np.random.Generator) -> Templates:
     """Retrieval: structures of the data with normally distributed noise on what symmetry leaves free.
 
     :param real: the templates to copy.
-    :param coordinate: standard deviation of the noise of fractional coordinates.
-    :param length: of the noise of the logarithms of a, b and c.
     """
     copies = resampled(real, n, random)
     cell = copies.cell.copy()
-    cell[:, :3] *= np.exp(random.normal(0, length, (n, 3)))
-    coords = copies.coords + random.normal(0, coordinate, copies.coords.shape)
+    cell[:, :3] *= np.exp(random.normal(0, NOISE, (n, 3)))
+    coords = copies.coords + random.normal(0, NOISE, copies.coords.shape)
     return Templates(copies.spacegroup, cell, copies.letters, coords).projected()

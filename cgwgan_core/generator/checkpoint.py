@@ -15,14 +15,16 @@ from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.encoding.encoders import ENCODERS
 from cgwgan_core.generator.encoding.protocol import Encoder
 from cgwgan_core.generator.networks import Critic, Generator
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.files import replacing
 from cgwgan_core.workflow.provenance import Provenance
 
 FORMAT = "cgwgan generator 4"
-"""Marks our checkpoints; the number changes with their layout."""
+"""Marks the checkpoints of this program; the number changes with their layout."""
 RENAMED = {"repeats": "duplicate_exponent"}
-"""Options that checkpoints of this layout, the shipped one among them, may hold under the name on the left."""
+"""Options that checkpoints of this layout, the shipped one among them, may hold under the name on the left.
+
+Not taken from :mod:`.workflow.config`: a change there would train the generator anew."""
 SCRATCH = "scratch"
 """Value of ``model.init`` that starts from random weights."""
 PRETRAINED = "pretrained"
@@ -30,7 +32,7 @@ PRETRAINED = "pretrained"
 SHIPPED = Path(__file__).parent / "generator.ckpt"
 """That checkpoint; docs/MODEL_CARD.md says what it is."""
 LEAST = {
-    "max_steps": 0, "latent": 1, "batch_size": 1, "n_critic": 1, "likelihood": 0, "collisions": 0, "energy_score": 0,
+    "max_steps": 0, "latent": 1, "batch_size": 2, "n_critic": 1, "likelihood": 0, "collisions": 0, "energy_score": 0,
 }  # fmt: skip
 """The lowest value of options that have one."""
 
@@ -167,7 +169,7 @@ def load_generator(path: str | Path) -> TrainedModel:
             f"{path}: no such checkpoint; set model.init to an existing one, to pretrained, or to scratch"
         ) from None
     except Exception as error:  # noqa: BLE001 - unpickling what is no checkpoint may raise anything
-        raise InputError(f"{path}: not a readable checkpoint ({_first_line(error)}); train it again") from None
+        raise InputError(f"{path}: not a readable checkpoint ({first_line(error)}); train it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise InputError(f"{path}: not a checkpoint of this program (format {found!r}, not {FORMAT!r}); train one")
@@ -182,7 +184,7 @@ def load_generator(path: str | Path) -> TrainedModel:
         return TrainedModel(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"], known)
     except (KeyError, TypeError, RuntimeError, InputError) as error:
         raise InputError(
-            f"{path}: a damaged checkpoint, or one of another version ({_first_line(error)}); train it again"
+            f"{path}: a damaged checkpoint, or one of another version ({first_line(error)}); train it again"
         ) from None
 
 
@@ -205,7 +207,3 @@ def _unpacked(packed: Mapping[str, Tensor]) -> Templates:
     return Templates(
         arrays["spacegroup"], arrays["cell"].astype(float), arrays["letters"], arrays["coords"].astype(float)
     ).projected()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -51,11 +51,8 @@ class ShortestDistances(nn.Module):
         maps: list[Floats] = []
         total = 0
         for i, number in enumerate(groups.tolist()):
-            shifts = sg.centring(number)
             for letter in np.flatnonzero(count[i]):
-                orbit = np.repeat(sg.orbit(number, int(letter)).maps[None], len(shifts), axis=0)
-                orbit[..., 3] += shifts[:, None]
-                maps.append(orbit.reshape(-1, 3, 4))
+                maps.append(sg.conventional_orbit(number, int(letter)))
                 first[i, letter] = total
                 total += count[i, letter]
         self.register_buffer("maps", torch.from_numpy(np.concatenate(maps)).float(), persistent=False)

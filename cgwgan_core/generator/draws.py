@@ -21,6 +21,10 @@ from cgwgan_core.workflow.arrays import Booleans, Floats
 
 SEARCHED = 500
 """Draws in which the space group is searched for, the first ones: it takes longer than all else."""
+SYMPREC = 1e-3
+"""Å; tolerance of that search."""
+TOLERANCE = 1e-4
+"""Largest difference of a fractional coordinate, and relative one of a cell parameter, in :func:`has_symmetry`."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +104,22 @@ class Draws:
         return out
 
 
-def spacegroups_found(templates: Templates, symprec: float = 1e-3) -> NDArray[np.int64]:
-    """Space group that moyo finds in each template, each site a species of its own, 0 where it finds none, (N,).
-
-    :param symprec: tolerance, Å.
-    """
+def spacegroups_found(templates: Templates) -> NDArray[np.int64]:
+    """Space group that moyo finds in each template, each site a species of its own, 0 where it finds none, (N,)."""
     species = [chemical_symbols[1 : n + 1] for n in templates.n_sites]
     atoms = decorate(templates, species, np.ones(len(templates)))
-    return np.array([spacegroup_of(crystal, symprec) for crystal in atoms], dtype=np.int64)
+    return np.array([spacegroup_of(crystal, SYMPREC) for crystal in atoms], dtype=np.int64)
 
 
-def has_symmetry(templates: Templates, tolerance: float = 1e-4) -> Booleans:
+def has_symmetry(templates: Templates) -> Booleans:
     """Whether the atoms of each template have at least the symmetry of its space group, (N,).
 
     Every operation of the group, as the tables of moyo list them, must send the representative of each site
-    onto an atom of that site, each site must have as many atoms as its multiplicity says, and its coordinates
-    must be those of the representative. The cell must be one of the crystal system.
-
-    :param tolerance: largest difference of a fractional coordinate, and relative one of a cell parameter.
+    onto an atom of that site. Each site must have as many atoms as its multiplicity says, and the coordinates
+    of the representative. The cell must be one of the crystal system.
     """
     out = np.zeros(len(templates), dtype=bool)
-    cell = np.isclose(constrain_cell(templates.spacegroup, templates.cell), templates.cell, rtol=tolerance).all(1)
+    cell = np.isclose(constrain_cell(templates.spacegroup, templates.cell), templates.cell, rtol=TOLERANCE).all(1)
     for group in expand(templates, primitive=False):
         number = int(templates.spacegroup[group.index[0]])
         first = np.unique(group.site, return_index=True)[1]
@@ -131,7 +130,7 @@ def has_symmetry(templates: Templates, tolerance: float = 1e-4) -> Booleans:
         for site, start in enumerate(first):
             atoms = group.positions[:, group.site == site]
             moved = group.positions[:, start] - templates.coords[group.index, site]
-            good &= (np.abs(moved - np.round(moved)) < tolerance).all(1)
+            good &= (np.abs(moved - np.round(moved)) < TOLERANCE).all(1)
             # bound the memory of one step: templates times operations times atoms
             step = max(1, 2_000_000 // (len(operations) * atoms.shape[1]))
             for rows in (slice(i, i + step) for i in range(0, len(atoms), step)):
@@ -139,6 +138,6 @@ def has_symmetry(templates: Templates, tolerance: float = 1e-4) -> Booleans:
                 images += operations[:, :, 3]
                 off = images[:, :, None] - atoms[rows, None]
                 off = np.abs(off - np.round(off)).max(-1).min(-1)
-                good[rows] &= (off < tolerance).all(1)
+                good[rows] &= (off < TOLERANCE).all(1)
         out[group.index] = good
     return out & cell

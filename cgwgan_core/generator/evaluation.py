@@ -12,6 +12,7 @@ The references are what the figures are read against, drawn as often as the gene
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,40 @@ POINTS = 500
 """Most templates of either set in :func:`latent_map`."""
 PERPLEXITY = 30.0
 """Of the t-SNE: about how many neighbours count as near."""
+
+
+def assess(
+    model: TrainedModel, samples: int, pseudocount: float, options: TemplateOptions, seeds: Sequence[int]
+) -> dict[str, Any]:
+    """What ``quality.json`` holds, but for its provenance.
+
+    :param samples: draws of every set and seed.
+    :param pseudocount: of the generator, see :func:`.sampling.sample`.
+    :returns: ``samples``; ``seeds``, their number; ``figures`` as :func:`evaluate` gives them; ``latent``, see
+        :func:`latent_map`, of the first seed's draws; ``training``, see :func:`facts`.
+    """
+    train, held_out = (Draws(model.known[side]) for side in ("train", "held-out"))
+    sets = makers(model, train.templates, held_out.templates, samples, pseudocount)
+    return {
+        "samples": samples,
+        "seeds": len(seeds),
+        "figures": evaluate(sets, train, held_out, seeds, options),
+        "latent": latent_map(model, train.templates, sets["generator"](seeds[0]), seeds[0]),
+        "training": facts(train),
+    }
+
+
+def facts(train: Draws) -> dict[str, list[float]]:
+    """What the report compares with the kept templates: space group, atoms and density of the distinct ones.
+
+    :param train: the structures learnt from.
+    """
+    real = train.templates[train.distinct]
+    return {
+        "spacegroup": real.spacegroup.tolist(),
+        "n_atoms": real.n_atoms.tolist(),
+        "number_density": np.round(real.number_density, 5).tolist(),
+    }
 
 
 def makers(model: TrainedModel, train: Templates, held_out: Templates, n: int, pseudocount: float) -> dict[str, Maker]:
@@ -86,19 +121,17 @@ def _plain(x: float) -> float | None:
     return round(x, 8) if math.isfinite(x) else None
 
 
-def latent_map(
-    model: TrainedModel, real: Templates, drawn: Templates, seed: int, points: int = POINTS
-) -> dict[str, list[list[float]]]:
+def latent_map(model: TrainedModel, real: Templates, drawn: Templates, seed: int) -> dict[str, list[list[float]]]:
     """Real and generated templates in the critic's latent space, laid out in two dimensions by t-SNE.
 
     The latent vector is what the critic's score is linear in. As many of either set are taken, at random, at most
-    ``points``; neighbourhoods have a meaning in the picture, distances and axes have none (van der Maaten & Hinton,
+    :data:`POINTS`; neighbourhoods have a meaning in the picture, distances and axes have none (van der Maaten & Hinton,
     J. Mach. Learn. Res. 9, 2579 (2008)). One thread and a start from the principal components make it repeatable.
 
     :returns: ``real`` and ``generated``: [x, y] of each; empty if fewer than two of a set can be encoded.
     """
     sides = [x[model.encoder.covers(x)] for x in (real, drawn)]
-    n = min(points, *map(len, sides))
+    n = min(POINTS, *map(len, sides))
     if n < 2:
         return {"real": [], "generated": []}
     random = np.random.default_rng(seed)

@@ -18,12 +18,12 @@ CHUNK = 16 * BATCH
 
 
 def sample(
-    model: TrainedModel, n: int, seed: int, pseudocount: float = PSEUDOCOUNT, spacegroups: Sequence[int] | None = None
+    model: TrainedModel, n: int, seed: int, pseudocount: float, spacegroups: Sequence[int] | None = None
 ) -> Templates:
     """The first ``n`` templates of the endless stream that a seed stands for.
 
-    Whole batches are generated whatever ``n`` is, so that ``sample(model, 10, seed)`` are the first ten of
-    ``sample(model, 1000, seed)``. Templates are as generated: exactly in their space group and in canonical
+    Whole batches are generated whatever ``n`` is, so that the ten of ``n=10`` are the first ten of ``n=1000``.
+    Templates are as generated: exactly in their space group and in canonical
     order, but atoms may be too close, and one may occur twice.
 
     :param seed: of the shard.
@@ -31,12 +31,11 @@ def sample(
         purpose. Space groups keep their proportions.
     :param spacegroups: groups to draw from, in the proportions the training data had them; ``None`` is all.
         The group is a condition of the generator: asking for some costs nothing, no draw is thrown away.
-    :raises ValueError: if ``pseudocount`` is below 0.
-    :raises InputError: if the generator knows none of ``spacegroups``, or, as with the encoder ``continuous``,
-        takes no condition.
+    :raises InputError: if ``pseudocount`` is below 0; if the generator knows none of ``spacegroups``, or, as with
+        the encoder ``continuous``, takes no condition.
     """
     if pseudocount < 0:
-        raise ValueError(f"pseudocount {pseudocount} is below 0")
+        raise InputError(f"templates.pseudocount: {pseudocount} is below 0")
     groups = None
     if spacegroups is not None:
         if not set(spacegroups) & set(model.encoder.groups.tolist()):

@@ -39,7 +39,9 @@ class TemplateOptions:
         if isinstance(self.tolerance, Mapping):
             object.__setattr__(self, "tolerance", Tolerances(**self.tolerance))
         if not 0 < self.number_density[0] < self.number_density[1]:
-            raise ValueError("number_density must be two rising positive numbers")
+            raise InputError(
+                f"templates.number_density: {list(self.number_density)} are not two rising positive numbers"
+            )
 
 
 DUPLICATE = "duplicate"
@@ -68,7 +70,7 @@ class Selection:
     distances: Floats
     """Shortest distance of each, Å."""
     found: Templates
-    """They in the groups that moyo finds in them, the requested ones or supergroups, in canonical description."""
+    """The kept templates, each in the group that moyo finds, the requested one or a supergroup; canonical."""
     refused: Counter[str]
     """Reason -> number of templates."""
 

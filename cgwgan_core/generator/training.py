@@ -86,6 +86,8 @@ FEWEST_HELD_OUT = 100
 """Held-out templates that steps can be scored by."""
 TOO_CLOSE = 1.2
 """Distance d₀ below which atoms collide in training, Å; the margin to 1 Å is for what the average smooths out."""
+TOLD_EVERY = 10.0
+"""Seconds between two lines of progress in the log."""
 LOG_POINTS = 1000
 """Most rows of the training curve."""
 LOSSES = (
@@ -423,8 +425,8 @@ class WGANGP(pl.LightningModule):
         of draws and held-out templates, drawn at the usual :data:`PSEUDOCOUNT`. The latter's isopointal types are none
         of the training's, so that a generator that only remembers has no advantage.
 
-        One without a condition cannot be asked for these groups, which are not those of the training templates. It
-        is compared with the latter, and the overlap of the space groups is a third factor.
+        A generator without a condition cannot be asked for these groups. It is compared with the training templates
+        instead, and the overlap of the space groups is a third factor.
         """
         random = torch.Generator().manual_seed(seed)
         like = None
@@ -536,8 +538,8 @@ class _Steps(pl.LightningDataModule):
 class _Progress(Callback):
     """Lines in the job's log: steps done, their rate, what remains, and the losses."""
 
-    def __init__(self, module: WGANGP, every: float = 10.0) -> None:
-        self.module, self.every = module, every
+    def __init__(self, module: WGANGP) -> None:
+        self.module = module
 
     def on_train_start(self, *_: Any) -> None:
         self.first, self.start = self.module.step, time.monotonic()
@@ -545,7 +547,7 @@ class _Progress(Callback):
 
     def on_train_batch_end(self, *_: Any) -> None:
         now, step, total = time.monotonic(), self.module.step, self.module.options.max_steps
-        if now - self.last < self.every and step < total:
+        if now - self.last < TOLD_EVERY and step < total:
             return
         self.last = now
         rate = (step - self.first) / (now - self.start)

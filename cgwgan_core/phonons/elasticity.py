@@ -64,7 +64,7 @@ def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> F
             atoms = primitive.copy()
             atoms.set_cell(primitive.cell.array @ (np.eye(3) + strain), scale_atoms=True)
             strained.append(atoms)
-    pairs = [potential.neighbours(primitive)] * len(strained)  # as in the phonons
+    pairs = [potential.neighbours_to_keep(primitive)] * len(strained)  # as in the phonons
     found = evaluate_all(potential, strained, forces=True, stress=True, pairs=pairs)
     assert found.forces is not None
     assert found.stresses is not None

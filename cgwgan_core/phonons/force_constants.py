@@ -68,7 +68,7 @@ def forces_by(potential: Potential) -> Forces:
     """
 
     def forces(structures: list[Atoms]) -> list[Floats]:
-        pairs = [potential.neighbours(structures[0])] * len(structures)
+        pairs = [potential.neighbours_to_keep(structures[0])] * len(structures)
         found = evaluate_all(potential, structures, forces=True, pairs=pairs).forces
         assert found is not None
         return found

@@ -32,7 +32,7 @@ from cgwgan_core.phonons.time_limit import OutOfTime, TimeLimited
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.descent import Relaxation, Relaxed
 from cgwgan_core.relaxation.relax import relax
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.refusals import OK
 
 VERDICTS = ("stable", "borderline", "unstable")
@@ -230,7 +230,7 @@ def in_time(
     except OutOfTime:
         status = f"refused: takes longer than max_minutes ({options.max_minutes:g})"
     except Exception as error:  # noqa: BLE001 - a crystal's failure is a row
-        status = f"failed: {type(error).__name__}: {error}".splitlines()[0]
+        status = f"failed: {type(error).__name__}: {first_line(error)}"
     return PhononResult(status, potential.name)
 
 

@@ -3,11 +3,15 @@
 import time
 from typing import Any
 
+from ase import Atoms
+
+from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.potentials.protocol import Batch, Potential
+from cgwgan_core.workflow.arrays import Integers
 
 
 class OutOfTime(BaseException):
-    """A crystal takes too long. Not an :class:`Exception`: what recovers from those is to let it pass."""
+    """A crystal takes too long. Not an :class:`Exception`, since code that recovers from those must let it pass."""
 
 
 class TimeLimited(Potential):
@@ -17,11 +21,15 @@ class TimeLimited(Potential):
         self._potential, self._end = potential, time.monotonic() + 60 * minutes
         self.name, self.energy_scale, self.digest = potential.name, potential.energy_scale, potential.digest
         self.versions, self.cutoff, self.batch_atoms = potential.versions, potential.cutoff, potential.batch_atoms
-        self.by_orbit = potential.by_orbit
+        self.by_orbit, self.smooth = potential.by_orbit, potential.smooth
 
     def unknown(self, symbols: set[str]) -> set[str]:
         """As of the potential itself."""
         return self._potential.unknown(symbols)
+
+    def equivalent(self, atoms: Atoms, number: Integers) -> Orbits:
+        """As of the potential itself."""
+        return self._potential.equivalent(atoms, number)
 
     def compute(self, *arguments: Any) -> Batch:
         """As the potential itself, in time."""

@@ -1,4 +1,4 @@
-"""Which potential a run uses, and its loading: M3GNet through matgl, CHGNet, or any ASE calculator.
+"""Which potential a run uses, and its loading: M3GNet through matgl, CHGNet, SevenNet, or any ASE calculator.
 
 >>> potential = load(PotentialOptions(name="chgnet"))  # doctest: +SKIP
 >>> potential.evaluate(crystals).energy_per_atom  # doctest: +SKIP
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from cgwgan_core.potentials.protocol import ENERGY_SCALES, Potential
 from cgwgan_core.workflow.errors import InputError
 
+SEVENNETS = ("sevennet-0", "sevennet-l3i5")
+"""Sizes of SevenNet whose weights come with its package."""
+NAMES = ("auto", "m3gnet", "chgnet", *SEVENNETS)
 VARIABLE = "CGWGAN_POTENTIAL"
 """Environment variable that may hold the folder of the M3GNet potential."""
 
@@ -19,8 +22,8 @@ class PotentialOptions:
     """Which potential, and how wrong it may be."""
 
     name: str = "auto"
-    """m3gnet, chgnet, auto, or the import path ``package.module:factory`` of a function that gives an ASE
-    calculator. auto is M3GNet where its folder is known, by ``path`` or by ``$CGWGAN_POTENTIAL``, else CHGNet."""
+    """One of :data:`NAMES`, or the import path ``package.module:factory`` of a function that gives an ASE calculator.
+    auto is M3GNet where its folder is known, by ``path`` or by ``$CGWGAN_POTENTIAL``, else CHGNet."""
     path: str | None = None
     """Folder of the M3GNet potential, or its name on the Hugging Face hub."""
     tolerance: float = 0.15
@@ -31,8 +34,8 @@ class PotentialOptions:
     """Whether M3GNet's layers are compiled. Needs a C++ compiler."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("auto", "m3gnet", "chgnet") and ":" not in self.name:
-            raise InputError(f"potential.name: {self.name!r} is not m3gnet, chgnet, auto or package.module:factory")
+        if self.name not in NAMES and ":" not in self.name:
+            raise InputError(f"potential.name: {self.name!r} is none of {', '.join(NAMES)}, nor package.module:factory")
         if not self.tolerance > 0:
             raise InputError(f"potential.tolerance: {self.tolerance} must be positive")
         if self.energy_scale is not None and self.energy_scale not in ENERGY_SCALES:
@@ -82,6 +85,12 @@ def load(options: PotentialOptions) -> Potential:
         if options.energy_scale not in (None, CHGNet.energy_scale):
             raise InputError(f"potential.energy_scale: CHGNet is {CHGNet.energy_scale}; leave it null")
         return CHGNet()
+    if name in SEVENNETS:
+        from cgwgan_core.potentials.sevennet import SevenNet  # noqa: PLC0415 - as above
+
+        if options.energy_scale not in (None, SevenNet.energy_scale):
+            raise InputError(f"potential.energy_scale: {name} is {SevenNet.energy_scale}; leave it null")
+        return SevenNet(name)
     from cgwgan_core.potentials.ase_calculator import ASECalculator  # noqa: PLC0415 - as above
 
     return ASECalculator(name, options.energy_scale)

@@ -1,7 +1,7 @@
 """M3GNet, and any other potential that matgl loads, evaluated in batches.
 
-Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl: the
-first layer of each gated network is applied to atoms before they are gathered to pairs, not after; and three-body
+Chen and Ong, Nat. Comput. Sci. 2, 718 (2022). Two exact changes make M3GNet about twice as fast as in matgl.
+The first layer of each gated network is applied to atoms before they are gathered to pairs, not after. Three-body
 terms whose weights are all zero are left out. A third makes symmetric crystals several times faster: one atom of each
 orbit is evaluated. Where a C++ compiler is at hand, torch can compile the layers.
 """
@@ -24,10 +24,11 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch_geometric.data import Batch as GraphBatch
 
-from cgwgan_core.potentials.neighbours import Neighbours, first_atoms
+from cgwgan_core.potentials.neighbours import Neighbours
+from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, EnergyScale, Potential
-from cgwgan_core.workflow.arrays import Floats, Integers
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.errors import InputError, first_line
 
 FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
@@ -44,7 +45,7 @@ class M3GNet(Potential):
         asked for and there is no compiler, or the potential is no M3GNet.
     """
 
-    def __init__(self, source: str, energy_scale: str | None = None, compiled: bool = False) -> None:
+    def __init__(self, source: str, energy_scale: str | None, compiled: bool) -> None:
         folder = locate(source)
         self.name = Path(source).name
         self.energy_scale = _energy_scale(self.name, energy_scale)
@@ -99,7 +100,7 @@ class M3GNet(Potential):
         self,
         crystals: Sequence[Atoms],
         pairs: Sequence[Neighbours],
-        orbits: Sequence[Integers],
+        orbits: Sequence[Orbits],
         forces: bool,
         stress: bool,
     ) -> Batch:
@@ -108,17 +109,18 @@ class M3GNet(Potential):
         A node's neighbours are those of the first atom of its orbit. Atoms of an orbit have equal features in every
         layer, as only distances and angles enter, so features may be gathered from the neighbour's orbit.
         """
-        first = [first_atoms(orbit) for orbit in orbits]
+        first = [found.first for found in orbits]
+        numbers = [found.number for found in orbits]
         sizes = np.array([len(f) for f in first])
         starts = np.concatenate([[0], np.cumsum(sizes)])
         edges, bonds = [], []
-        for atoms, found, orbit, start in zip(crystals, pairs, orbits, starts[:-1], strict=True):
-            edges.append(np.stack([orbit[found.centre], orbit[found.neighbour]]) + start)
+        for atoms, found, number, start in zip(crystals, pairs, numbers, starts[:-1], strict=True):
+            edges.append(np.stack([number[found.centre], number[found.neighbour]]) + start)
             bonds.append(found.bonds(atoms))
         symbols = [[atoms.symbols[i] for i in f] for atoms, f in zip(crystals, first, strict=True)]
         species = np.array([self._species[symbol] for several in symbols for symbol in several])
         owner = np.repeat(np.arange(len(crystals)), sizes)
-        weights = np.concatenate([np.bincount(orbit) for orbit in orbits])
+        weights = np.concatenate([np.bincount(number) for number in numbers])
         potential, device = self._potential, self._potential.data_mean.device
         bond = _float(np.concatenate(bonds)).to(device).requires_grad_(forces or stress)
         graph = GraphBatch(
@@ -142,20 +144,12 @@ class M3GNet(Potential):
         (pull,) = torch.autograd.grad(each, bond, _float(weights).to(device))
         pulls = np.split(_numpy(pull), np.cumsum([len(found.centre) for found in pairs])[:-1])
         if forces:
-            on_atoms = [_from_bonds(p, found, len(a)) for p, found, a in zip(pulls, pairs, crystals, strict=True)]
+            on_atoms = [found.forces(p, len(a)) for p, found, a in zip(pulls, pairs, crystals, strict=True)]
             batch = replace(batch, forces=on_atoms)
         if stress:
             virials = [b.T @ p / a.get_volume() for b, p, a in zip(bonds, pulls, crystals, strict=True)]
             batch = replace(batch, stresses=np.stack(virials))
         return batch
-
-
-def _from_bonds(pull: Floats, pairs: Neighbours, n_atoms: int) -> Floats:
-    """Forces (n, 3) on atoms, from the gradient (E, 3) of the energy by the vectors from centre to neighbour."""
-    forces = np.zeros((n_atoms, 3))
-    np.add.at(forces, pairs.centre, pull)
-    np.subtract.at(forces, pairs.neighbour, pull)
-    return forces
 
 
 def locate(source: str) -> Path:
@@ -253,8 +247,8 @@ class _NoThreeBody(nn.Module):
 class _FusedConvolution(nn.Module):
     """matgl's ``M3GNetGraphConv`` without a global state, its first layers applied where the rows are few.
 
-    A layer on a pair's features [v_i, v_j, e_ij] is W_i v_i + W_j v_j + W_e e_ij + b: the first two terms need one
-    product per atom, not per pair, and the layer and its gate share their input, hence one matrix product.
+    A layer on a pair's features [v_i, v_j, e_ij] is W_i v_i + W_j v_j + W_e e_ij + b. The first two terms need one
+    product per atom, not per pair. The layer and its gate share their input, hence one matrix product.
     """
 
     def __init__(self, convolution: Any) -> None:
@@ -301,9 +295,8 @@ def _compile(model: Any) -> None:
     try:
         torch.compile(torch.tanh, dynamic=True)(torch.zeros(3))
     except Exception as error:  # noqa: BLE001 - each compiler fails in its own way
-        cause = str(error).strip().splitlines()[0]
         raise InputError(
-            f"potential.compile: torch finds no C++ compiler that works ({cause}); set it to false"
+            f"potential.compile: torch finds no C++ compiler that works ({first_line(error)}); set it to false"
         ) from None
     for block in model.graph_layers:
         block.conv = torch.compile(block.conv, dynamic=True)

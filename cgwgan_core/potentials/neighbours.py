@@ -34,6 +34,16 @@ class Neighbours:
         """The same pairs with the distances that they have in a crystal whose atoms or cell have moved."""
         return replace(self, distance=np.linalg.norm(self.bonds(atoms), axis=1))
 
+    def forces(self, slopes: Floats, n_atoms: int) -> Floats:
+        """Forces on atoms, (n, 3) eV/Å.
+
+        :param slopes: gradient of the energy by the vectors of :meth:`bonds`, (E, 3) eV/Å.
+        """
+        forces = np.zeros((n_atoms, 3))
+        np.add.at(forces, self.centre, slopes)
+        np.subtract.at(forces, self.neighbour, slopes)
+        return forces
+
     def pairs(self) -> list[Pair]:
         """Which pairs these are, in order, (E,)."""
         return list(map(tuple, np.column_stack([self.centre, self.neighbour, self.image]).astype(int).tolist()))
@@ -56,11 +66,3 @@ def neighbours(atoms: Atoms, cutoff: float, centres: Integers | None = None) -> 
     centre = found[0] if centres is None else centres[found[0]]
     keep = (centre != found[1]) | (found[3] > 1e-8)
     return Neighbours(centre[keep], *(column[keep] for column in found[1:]))
-
-
-def first_atoms(orbits: Integers) -> Integers:
-    """The first atom of each orbit, in the order of the orbits' numbers.
-
-    :param orbits: the number of every atom's orbit, (n,), from 0 on.
-    """
-    return np.unique(orbits, return_index=True)[1]

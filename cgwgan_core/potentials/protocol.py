@@ -13,7 +13,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
-from cgwgan_core.potentials.neighbours import Neighbours, first_atoms, neighbours
+from cgwgan_core.potentials.neighbours import Neighbours, neighbours
+from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.workflow.arrays import Floats, Integers
 
 EnergyScale = Literal["mp_uncorrected", "mp_corrected", "matpes"]
@@ -87,15 +88,15 @@ class _Task:
     place: int
     """Among the crystals."""
     atoms: Atoms
-    orbits: Integers | None
-    """As in :meth:`Potential.evaluate`; ``None``: every atom is evaluated."""
+    orbits: Orbits | None
+    """Of which one atom each is evaluated; ``None``: every atom is."""
     pairs: Neighbours | None
     """The neighbours that count; ``None``: not yet looked for, or the cutoff is unknown."""
 
     @property
     def n_centres(self) -> int:
         """Atoms that are evaluated."""
-        return len(self.atoms) if self.orbits is None else int(self.orbits.max()) + 1
+        return len(self.atoms) if self.orbits is None else int(self.orbits.number.max()) + 1
 
 
 class Potential(ABC):
@@ -112,9 +113,11 @@ class Potential(ABC):
     """Name and version of the libraries that evaluate it."""
     cutoff: float | None = None
     """Å; atoms within it are neighbours. ``None`` where it is unknown; :meth:`compute` then gets no neighbours."""
+    smooth: bool = False
+    """Whether the energy is smooth where a pair crosses :attr:`cutoff`. Where it is not, derivatives need neighbours
+    that are kept."""
     by_orbit: bool = False
-    """Whether there is :meth:`compute_by_orbit`, as there can be where atoms have no other features than invariant
-    ones: symmetry-equivalent atoms then have equal energies, and one of each orbit stands for all."""
+    """Whether there is :meth:`compute_by_orbit`: one atom of each orbit stands for all."""
     batch_atoms: int = 400
     """Most atoms in one evaluation (a larger crystal is evaluated alone): more is slower on a CPU, not faster."""
 
@@ -133,14 +136,14 @@ class Potential(ABC):
         self,
         crystals: Sequence[Atoms],
         pairs: Sequence[Neighbours],
-        orbits: Sequence[Integers],
+        orbits: Sequence[Orbits],
         forces: bool,
         stress: bool,
     ) -> Batch:
         """Evaluate one batch of sound crystals from one atom of each orbit; only where :attr:`by_orbit` is true.
 
         :param pairs: neighbours of the first atom of each orbit of each crystal, as in :meth:`compute`.
-        :param orbits: as in :meth:`evaluate`.
+        :param orbits: as :meth:`equivalent` finds them.
         """
         raise NotImplementedError
 
@@ -160,9 +163,9 @@ class Potential(ABC):
         :param crystals: periodic crystals, of any sizes.
         :param batch_size: crystals in one evaluation.
         :param orbits: of each crystal the number of every atom's orbit, from 0 on; atoms of one orbit must be
-            symmetry-equivalent. Some potentials (:attr:`by_orbit`) then evaluate one atom of each orbit: energies
-            are the same; forces and stresses are those of one atom's energy standing for its orbit's, and become
-            the crystal's when averaged over its symmetry (:class:`ase.constraints.FixSymmetry` does so).
+            symmetry-equivalent. Some potentials (:attr:`by_orbit`) then evaluate one atom of each orbit. Energies
+            are the same. Forces and stresses are those of one atom's energy standing for its orbit's: averaged over
+            the crystal's symmetry (:class:`ase.constraints.FixSymmetry` does so) they become the crystal's.
         :param pairs: of each crystal the neighbours that count, whatever their distance by now; ``None``: those within
             :attr:`cutoff`. Only these change as atoms move, so with them kept the energy is smooth even where a pair
             crosses a cutoff at which a potential has a kink. With ``orbits``, those of the first atom of each.
@@ -170,13 +173,12 @@ class Potential(ABC):
         found = Evaluation.blank(crystals, forces, stress)
         if not self.by_orbit:
             orbits = None
-        tasks = [
-            _Task(i, atoms, orbits[i] if orbits else None, pairs[i] if pairs else None)
+        found.errors[:] = [self._defect(atoms) for atoms in crystals]
+        sound = [
+            _Task(i, atoms, self.equivalent(atoms, orbits[i]) if orbits else None, pairs[i] if pairs else None)
             for i, atoms in enumerate(crystals)
+            if found.errors[i] is None
         ]
-        for task in tasks:
-            found.errors[task.place] = self._defect(task.atoms)
-        sound = [task for task in tasks if found.errors[task.place] is None]
         for batch in _batches(sound, batch_size, self.batch_atoms):
             ready = [self._with_neighbours(task) for task in batch]
             for task in ready:
@@ -184,9 +186,16 @@ class Potential(ABC):
             self._fill(found, [task for task in ready if found.errors[task.place] is None])
         return found
 
-    def neighbours(self, atoms: Atoms) -> Neighbours | None:
-        """What :meth:`evaluate` would take for ``pairs`` by itself; ``None`` where :attr:`cutoff` is unknown."""
-        return neighbours(atoms, self.cutoff) if self.cutoff else None
+    def equivalent(self, atoms: Atoms, number: Integers) -> Orbits:  # noqa: ARG002 - for those that look at the atoms
+        """The atoms of which the first stands for the others.
+
+        :param number: the number of every symmetry-equivalent atom's orbit, (n,).
+        """
+        return Orbits.numbered(number)
+
+    def neighbours_to_keep(self, atoms: Atoms) -> Neighbours | None:
+        """What derivatives need for ``pairs`` of :meth:`evaluate`; ``None``: nothing, or the cutoff is unknown."""
+        return None if self.smooth or not self.cutoff else neighbours(atoms, self.cutoff)
 
     def calculator(self) -> Calculator:
         """An ASE calculator of energy, forces and stress that goes through :meth:`evaluate`."""
@@ -211,7 +220,7 @@ class Potential(ABC):
             return replace(task, pairs=None)
         if task.pairs is not None:
             return replace(task, pairs=task.pairs.moved(task.atoms))
-        first = None if task.orbits is None else first_atoms(task.orbits)
+        first = None if task.orbits is None else task.orbits.first
         return replace(task, pairs=neighbours(task.atoms, self.cutoff, first))
 
     def _lonely_or_clashing(self, task: _Task) -> str | None:

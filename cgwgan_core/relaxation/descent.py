@@ -17,11 +17,12 @@ from ase.filters import UnitCellFilter
 from ase.optimize import BFGS
 
 from cgwgan_core.crystallography.symmetry import spacegroup_of
-from cgwgan_core.potentials.neighbours import Neighbours, first_atoms, neighbours
+from cgwgan_core.potentials.neighbours import Neighbours, neighbours
+from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.potentials.protocol import Potential, voigt
 from cgwgan_core.relaxation.kept_neighbours import ACROSS, KeptNeighbours, at_cutoff
 from cgwgan_core.workflow.arrays import Floats, Integers
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.refusals import OK
 
 SYMPREC_BEFORE = 0.01
@@ -42,6 +43,10 @@ VOLUME_RANGE = (0.5, 2.0)
 """Volume after over volume before; beyond it the crystal has collapsed or fallen apart."""
 
 
+UNCONVERGED = "not converged"
+"""How the status begins of a crystal that is sound but not at a minimum when its steps end."""
+
+
 @dataclass(frozen=True)
 class Relaxation:
     """How a crystal is relaxed, when it has converged, and when it is given up."""
@@ -56,8 +61,8 @@ class Relaxation:
     """eV/Å; enough for a crystal that comes no nearer to ``fmax``. ``None``: nothing is."""
     keep_neighbours: bool = False
     """Whether a crystal that comes no nearer goes on with the neighbours that it has, so that a potential's kink at
-    its cutoff does not keep it from their minimum. If its neighbours are others by then, it goes on with these; if
-    they lead it back to earlier ones, it lies in the kink, and the last minimum is taken, provided that no pair is
+    its cutoff does not keep it from their minimum. If its neighbours are others by then, it goes on with these. If
+    they lead it back to earlier ones, it lies in the kink. The last minimum is then taken, provided that no pair is
     further than :data:`.kept_neighbours.ACROSS` on the wrong side of the cutoff."""
     max_minutes: float = np.inf
     """Minutes after which the crystal is given up; beside others, its atoms' share of the time counts."""
@@ -104,6 +109,11 @@ class Relaxed:
     def ok(self) -> bool:
         """Converged and sound."""
         return self.status == OK
+
+    @property
+    def unconverged(self) -> bool:
+        """Sound, but not at a minimum; its energy is an upper bound."""
+        return self.status.startswith(UNCONVERGED)
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ class Descent:
         """``None`` on the way, then what :class:`Relaxed` says."""
         self._start = bare(atoms)
         self._spacegroup_before = spacegroup_of(self._start, SYMPREC_BEFORE)
-        self._cutoff = potential.cutoff
+        self._cutoff, self._smooth = potential.cutoff, potential.smooth
         self._by_orbit = how.keep_symmetry and potential.by_orbit
         self._point = Point()
         self._steps, self._minutes, self._across = 0, 0.0, 0.0
@@ -268,11 +278,11 @@ class Descent:
         self.atoms.set_cell(best.cell)
         self.atoms.set_positions(best.positions, apply_constraint=False)
         self._point = self._progress.best
-        may_keep = self.how.keep_neighbours and self._kept is None and self._steps < self.how.max_steps
-        if may_keep and self._cutoff is not None:
+        may_keep = self.how.keep_neighbours and not self._smooth and self._kept is None
+        if may_keep and self._cutoff is not None and self._steps < self.how.max_steps:
             self._unkept = self._progress
             self._set_off()
-            first = first_atoms(self.orbits) if self._by_orbit else None
+            first = Orbits.numbered(self.orbits).first if self._by_orbit else None
             self._kept = KeptNeighbours(self.atoms, self._cutoff, first)
             self._progress = Progress(self._start, self._steps)
         elif self._accepts(self._point):
@@ -286,12 +296,12 @@ class Descent:
             self.atoms, self._point = self._unkept.best_atoms, self._unkept.best
             self.status, self._across = OK, 0.0
             return
-        self.status = f"not converged after {self._steps} steps: {reason}"
+        self.status = f"{UNCONVERGED} after {self._steps} steps: {reason}"
         if self._cutoff is not None and at_cutoff(self.atoms, self._cutoff):
             self.status += f"; atoms are {self._cutoff:g} Å apart, where the potential ends and may have a kink"
 
     def _fail(self, error: Exception) -> None:
-        self.status = f"failed: {error}".splitlines()[0]
+        self.status = f"failed: {first_line(error)}"
 
     def _accepts(self, point: Point) -> bool:
         return self.how.fmax_accepted is not None and point.gradient < self.how.fmax_accepted

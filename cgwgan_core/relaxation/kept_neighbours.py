@@ -13,7 +13,7 @@ from cgwgan_core.workflow.arrays import Integers
 ACROSS = 0.1
 """Å; how far pairs of atoms that are kept as neighbours, or not, may be on the other side of the cutoff in the end."""
 AT_CUTOFF = 0.005
-"""Å; how near to the potential's cutoff two atoms are as far apart as it."""
+"""Å; two atoms this near to the cutoff count as at it."""
 
 
 class KeptNeighbours:
@@ -53,6 +53,6 @@ def _distances_of_others(some: Neighbours, without: Neighbours) -> list[float]:
 
 
 def at_cutoff(atoms: Atoms, cutoff: float) -> bool:
-    """Whether two atoms are as far apart as a potential reaches."""
+    """Whether two atoms are at the cutoff, within :data:`AT_CUTOFF`."""
     distances = neighbours(atoms, cutoff + 0.1).distance
     return bool(len(distances) and np.abs(distances - cutoff).min() < AT_CUTOFF)

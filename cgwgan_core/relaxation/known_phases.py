@@ -9,12 +9,13 @@ import pyarrow as pa
 from ase import Atoms
 from ase.data import atomic_numbers
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.columns import energy_columns
 from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax_each
-from cgwgan_core.screening.energetics import Hull, reduced_formula, references
+from cgwgan_core.screening.energetics import Hull, references
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.logs import logger
 from cgwgan_core.workflow.refusals import OK
@@ -88,14 +89,14 @@ def relax_known_phases(
     for i, record in enumerate(records):
         row = {
             "material_id": record["material_id"],
-            "formula": reduced_formula(crystals[i]),
+            "formula": formula_of_atoms(crystals[i]),
             "database_formation_energy_per_atom": record["formation_energy_per_atom"],
         }
         if i in left_out:
             rows.append({**row, **atoms_to_row(crystals[i]), "status": left_out[i]})
             continue
         relaxed = found[i]
-        status = OK if relaxed.status.startswith("not converged") else relaxed.status
+        status = OK if relaxed.unconverged else relaxed.status
         energies = energy_columns(relaxed, potential.energy_scale)
         rows.append({**row, **atoms_to_row(relaxed.atoms), **energies, "status": status})
     good = [row for row in rows if row["status"] == OK]
@@ -103,7 +104,7 @@ def relax_known_phases(
     for row in good:
         above = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
         row["energy_above_hull"] = max(above, 0.0)  # rounding
-    if n := sum(relaxed.status.startswith("not converged") for relaxed in found.values()):
+    if n := sum(relaxed.unconverged for relaxed in found.values()):
         logger.info(f"{n} phases did not converge; their energies are upper bounds")
     _log_hull(rows, hull, "-".join(chemistry))
     return rows

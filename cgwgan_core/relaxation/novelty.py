@@ -14,7 +14,7 @@ from cgwgan_core.screening.comparison import Library
 from cgwgan_core.screening.energetics import Hull
 from cgwgan_core.workflow.refusals import OK
 
-KNOWN, KNOWN_TYPE, NEW_TYPE = "known", "new composition of a known structure type", "new structure type"
+KNOWN_CRYSTAL, KNOWN_TYPE, NEW_TYPE = "known", "new composition of a known structure type", "new structure type"
 """What a relaxed crystal is, compared with the database."""
 
 
@@ -70,7 +70,7 @@ def compare(relaxed: pa.Table, background: Background, phonons: int) -> Iterator
             "known_match": match,
             "known_rms": rms,
             "energy_above_known": None if known_energy is None else row["formation_energy_per_atom"] - known_energy,
-            "novelty": KNOWN if match else KNOWN_TYPE if prototype else NEW_TYPE,
+            "novelty": KNOWN_CRYSTAL if match else KNOWN_TYPE if prototype else NEW_TYPE,
             "prototype": prototype,
             "prototype_rms": prototype_rms,
             "duplicate_of": twin,

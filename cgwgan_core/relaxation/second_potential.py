@@ -2,7 +2,7 @@
 
 The crystals are evaluated as the first potential relaxed them, and so are the known phases, from which the second
 potential's own hull is made. What both potentials get wrong alike, such as the energy of an element's compounds as a
-whole, hence cancels; what is left is a measure of the uncertainty of a distance to the hull, and no more than that:
+whole, hence cancels. What is left measures the uncertainty of a distance to the hull. It is no more than a measure:
 potentials of the same training data err together.
 """
 
@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 from ase import Atoms
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import row_to_atoms
 from cgwgan_core.potentials.load import PotentialOptions, choose
 from cgwgan_core.potentials.protocol import BATCH_SIZE, Potential
-from cgwgan_core.screening.energetics import Hull, formation_energies, reduced_formula
+from cgwgan_core.screening.energetics import Hull, formation_energies
 from cgwgan_core.screening.energies import evaluate
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.refusals import OK
@@ -49,7 +50,7 @@ def second_opinions(
     compounds = [row_to_atoms(row) for row in phases if row["lattice"]]
     elements = [row["formula"] for row in phases if not row["lattice"]]
     energies = _formation_energies(compounds, potential)
-    known = [(reduced_formula(a), e) for a, e in zip(compounds, energies, strict=True) if np.isfinite(e)]
+    known = [(formula_of_atoms(a), e) for a, e in zip(compounds, energies, strict=True) if np.isfinite(e)]
     hull = Hull(known, elements)
     good = [row for row in relaxed if row["status"] == OK]
     found = _formation_energies([row_to_atoms(row) for row in good], potential)

@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import atoms_to_row
 from cgwgan_core.crystallography.symmetry import SymmetryError
 from cgwgan_core.crystallography.templates import to_atoms
@@ -22,7 +23,7 @@ from cgwgan_core.relaxation.columns import energy_columns, or_null
 from cgwgan_core.relaxation.descent import SYMPREC_AFTER, Relaxation, Relaxed
 from cgwgan_core.relaxation.relax import relax, relax_each
 from cgwgan_core.screening.candidates import TemplateLookup
-from cgwgan_core.screening.energetics import Hull, reduced_formula
+from cgwgan_core.screening.energetics import Hull
 from cgwgan_core.workflow.seeds import derive_seed
 
 RATTLE = 0.05
@@ -51,6 +52,15 @@ class RelaxOptions:
         :raises InputError: if there is none with these options.
         """
         return Relaxation(self.fmax, self.max_steps, keep_symmetry)
+
+
+def candidates_of_shard(ranked: pa.Table, shard: int, shards: int) -> pa.Table:
+    """The rows that one shard relaxes: every ``shards``-th of the shortlist, the known phases left out.
+
+    :param ranked: a table of ``tables.RANKED``.
+    """
+    new = ranked.filter(ranked["known_match"].is_null())
+    return new.take(list(range(shard, new.num_rows, shards)))
 
 
 def relax_candidates(
@@ -129,7 +139,7 @@ def _columns(
         others.append(last)
     energies = energy_columns(relaxed, potential.energy_scale)
     formation = energies["formation_energy_per_atom"]
-    ground = hull.energy_per_atom(reduced_formula(relaxed.atoms))
+    ground = hull.energy_per_atom(formula_of_atoms(relaxed.atoms))
     return {
         **atoms_to_row(relaxed.atoms),
         **energies,

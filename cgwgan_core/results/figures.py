@@ -27,7 +27,7 @@ from cgwgan_core.results.text import symbol_text
 from cgwgan_core.workflow.arrays import Floats
 
 INK, MUTED, GRID = "#1d2733", "#6b7683", "#e3e7eb"
-REAL, GENERATED, CHOSEN, IMAGINARY = "#a3aebb", "#1b6f93", "#e07b29", "#c2362b"
+REAL, GENERATED, ACCENT, IMAGINARY = "#a3aebb", "#1b6f93", "#e07b29", "#c2362b"
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -107,7 +107,7 @@ def figure_funnel(funnel: Funnel, standalone: bool = False) -> str:
             label = axes.get_yaxis_transform()
             axes.text(-0.5, y - 0.1, name.upper(), transform=label, color=colour, size=7, weight="bold")
             for stage in (stage for stage in funnel.stages if stage.key in keys):
-                _draw_stage(axes, stage, y, CHOSEN if stage.key == "stable" else colour)
+                _draw_stage(axes, stage, y, ACCENT if stage.key == "stable" else colour)
                 y += row
         powers = range(int(np.log10(largest)) + 1)
         axes.set_xticks([0, *(_log(10**p) for p in powers)], ["0", *(f"{10**p:,}" for p in powers)])
@@ -332,7 +332,7 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
         everything = np.concatenate(values)
         low, high = (everything.min(), np.percentile(everything, 99)) if everything.size else (0.0, 1.0)
         edges = np.linspace(low, max(high, low + 0.1), 61)
-        for x, colour in zip(values, (REAL, CHOSEN), strict=True):
+        for x, colour in zip(values, (REAL, ACCENT), strict=True):
             counts = np.histogram(np.clip(x, edges[0], edges[-1]), edges)[0]
             axes.stairs(counts, edges, baseline=0.5, fill=True, color=colour, linewidth=0)
         axes.set(yscale="log", xlabel="Energy above the hull (eV/atom)", ylabel="Candidates per bin")
@@ -340,7 +340,7 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         if low < 0:
             axes.axvline(0, color=INK, linewidth=0.8)
-        _legend(axes, [(f"screened, {len(values[0]):,}", REAL), (f"shortlist, {len(values[1]):,}", CHOSEN)])
+        _legend(axes, [(f"screened, {len(values[0]):,}", REAL), (f"shortlist, {len(values[1]):,}", ACCENT)])
         return _svg(figure, "energies", "Energies above the hull, all screened candidates and the shortlist")
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.results.figures import Bands
 from cgwgan_core.results.funnel import RunFiles
+from cgwgan_core.results.survivors import after_tight_relaxation
 from cgwgan_core.results.text import fixed, formula_text, symbol_text
 from cgwgan_core.workflow import tables
 
@@ -67,13 +68,9 @@ def findings(files: RunFiles) -> Findings:
 
 def _judged(row: Row, before: Row) -> Row:
     """A row of ``tables.PHONONS`` with what was known before; energies and space group are the latest there are."""
-    energy, group = row["energy_per_atom"], row["spacegroup"]
-    # at fixed composition the energy above the hull moves with the energy, as in the table of survivors
-    moved = 0.0 if energy is None or before["energy_per_atom"] is None else energy - before["energy_per_atom"]
-    height = before["energy_above_hull"]
     latest = {
-        "energy_above_hull": None if height is None else height + moved,
-        "spacegroup": before["spacegroup"] if group is None else group,
+        "energy_above_hull": after_tight_relaxation("energy_above_hull", before, row),
+        "spacegroup": before["spacegroup"] if row["spacegroup"] is None else row["spacegroup"],
     }
     return {**before, **row, **latest}
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from cgwgan_core.generator.quality import yields
 from cgwgan_core.results import figures
-from cgwgan_core.results.findings import NEAR_HULL, Findings, Row, findings, read_bands, sentence
+from cgwgan_core.results.findings import Findings, Row, findings, read_bands, sentence
 from cgwgan_core.results.funnel import Funnel, RunFiles
 from cgwgan_core.results.report_tables import (
     judged_table,
@@ -36,7 +36,7 @@ from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.errors import InputError
 
 PACKAGES = (
-    "cgwgan-core", "numpy", "torch", "lightning", "matgl", "chgnet", "phonopy", "seekpath", "pymatgen", "ase",
+    "cgwgan-core", "numpy", "torch", "lightning", "matgl", "chgnet", "sevenn", "phonopy", "seekpath", "pymatgen", "ase",
     "moyopy", "pyarrow", "matplotlib", "snakemake",
 )  # fmt: skip
 """Packages whose versions the report names."""
@@ -77,7 +77,6 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
         "n_repeat": sum(row["repeats"] is not None for row in found.judged),
         "n_soft": sum(row["mechanically_stable"] is False for row in found.survivors),
         "n_drawn": len(drawn),
-        "near_hull": NEAR_HULL,
         "figures": {
             name: Markup(svg)
             for name, svg in {

@@ -13,8 +13,9 @@ from cgwgan_core.results.findings import read_bands
 from cgwgan_core.workflow import tables
 
 PAPER = {"templates": 120_000, "candidates": 1_795_032, "screened": 1_795_030, "ranked": 5_000, "phonons": 1_156}
-"""The paper's own counts (J. Mater. Inf. 2024, 4, 20), by the stage of this workflow that they compare with. Its second
-one is without what the database has, which the ranking leaves out here; its last are those above -0.5 THz."""
+"""The paper's own counts (J. Mater. Inf. 2024, 4, 20), by the stage of this workflow that they compare with.
+``candidates`` is without what the database has, which the ranking leaves out here; ``phonons`` are those above
+-0.5 THz."""
 COLUMNS = (
     "candidate_id", "formula", "spacegroup", "spacegroup_symbol", "n_atoms", "energy_above_hull",
     "second_energy_above_hull", "decomposition", "formation_energy_per_atom", "min_frequency", "verdict",

@@ -5,14 +5,14 @@ more, as it is then, with the database and with what passes at lower energy.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cgwgan_core.crystallography.spacegroups import symbol
 from cgwgan_core.crystallography.structures import row_to_structure
+from cgwgan_core.crystallography.symmetry import hermann_mauguin
 from cgwgan_core.phonons.phonons import PASSING, VERDICTS
 from cgwgan_core.results.diffraction import patterns, similarity
 from cgwgan_core.screening.comparison import Library
@@ -31,10 +31,6 @@ def survivors(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The crystals that pass and are novel and distinct, by energy above hull, then by identifier; and the others.
 
-    The tight relaxation lowers the energy by some meV/atom after the hull was drawn. Formation energy and
-    energy above hull are linear in it at fixed composition, so both move by the same amount; so they do from an
-    unstable crystal to its child.
-
     :param compared: the schema ``tables.COMPARED``.
     :param phonons: the columns :data:`JUDGED` of ``tables.PHONONS``, all shards together.
     :param known: the database's structures of this chemistry.
@@ -47,18 +43,17 @@ def survivors(
         if found["verdict"] not in PASSING:
             continue
         before = relaxed[found["parent_id"] or found["candidate_id"]]
-        lowered = found["energy_per_atom"] - before["energy_per_atom"]
         volume = abs(np.linalg.det(np.reshape(found["lattice"], (3, 3))))
         passing.append(
             {
                 **dict.fromkeys(STABLE.names),
                 **{name: before[name] for name in ("formula", "template_id", "rank", "decomposition")},
                 **{name: found[name] for name in JUDGED if name in STABLE.names},
-                "spacegroup_symbol": symbol(found["spacegroup"]),
+                "spacegroup_symbol": hermann_mauguin(found["spacegroup"]),
                 "n_atoms": len(found["numbers"]),
                 "volume_per_atom": float(volume) / len(found["numbers"]),
-                "formation_energy_per_atom": _plus(before["formation_energy_per_atom"], lowered),
-                "energy_above_hull": _plus(before["energy_above_hull"], lowered),
+                "formation_energy_per_atom": after_tight_relaxation("formation_energy_per_atom", before, found),
+                "energy_above_hull": after_tight_relaxation("energy_above_hull", before, found),
                 # asked about the relaxed crystal, hence not about a child
                 **{name: before[name] for name in SECOND_POTENTIAL if found["parent_id"] is None},
             }
@@ -76,8 +71,19 @@ def survivors(
     return kept, refused
 
 
-def _plus(energy: float | None, change: float) -> float | None:
-    return None if energy is None else energy + change
+def after_tight_relaxation(column: str, before: Mapping[str, Any], found: Mapping[str, Any]) -> float | None:
+    """Formation energy or energy above hull, eV/atom, once the relaxation before the phonons has lowered the energy.
+
+    At fixed composition both are linear in the energy, so both move with it; so they do from an unstable crystal to
+    its child.
+
+    :param column: of ``before``, a row of ``tables.COMPARED``.
+    :param found: the row of ``tables.PHONONS`` of the crystal or of its child.
+    """
+    energy: float | None = before[column]
+    earlier: float | None = before["energy_per_atom"]
+    later: float | None = found["energy_per_atom"]
+    return energy if energy is None or earlier is None or later is None else energy + (later - earlier)
 
 
 def _order(row: dict[str, Any]) -> tuple[float, str]:

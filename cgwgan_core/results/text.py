@@ -5,7 +5,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from cgwgan_core.crystallography.spacegroups import symbol
+from cgwgan_core.crystallography.symmetry import hermann_mauguin
 
 NONE = "–"
 """What is printed where there is no value."""
@@ -25,7 +25,7 @@ def fixed(value: float | None, digits: int) -> str:
 
 def symbol_text(number: int) -> str:
     """The Hermann-Mauguin symbol in plain text, screw axes with subscripts: ``P6₃/mmc``."""
-    return re.sub(r"_(\d)", lambda found: found[1].translate(_SUBSCRIPTS), symbol(number))
+    return re.sub(r"_(\d)", lambda found: found[1].translate(_SUBSCRIPTS), hermann_mauguin(number))
 
 
 def formula_text(formula: str) -> str:
@@ -44,7 +44,7 @@ def spacegroup_html(number: int) -> Markup:
     >>> str(spacegroup_html(227))
     '<i>Fd</i><span class="bar">3</span><i>m</i> (227)'
     """
-    text = re.sub(r"([A-Za-z]+)", r"<i>\1</i>", symbol(number))
+    text = re.sub(r"([A-Za-z]+)", r"<i>\1</i>", hermann_mauguin(number))
     text = re.sub(r"-(\d)", r'<span class="bar">\1</span>', text)
     text = re.sub(r"_(\d)", r"<sub>\1</sub>", text)
     return Markup(f"{text} ({number})")

@@ -25,6 +25,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 from pymatgen.entries import Entry
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.potentials.neighbours import neighbours
 from cgwgan_core.potentials.protocol import EnergyScale
 from cgwgan_core.workflow.arrays import Floats
@@ -146,19 +147,9 @@ def formation_energies(
     out = np.full(len(crystals), np.nan)
     for i, (atoms, energy) in enumerate(zip(crystals, energy_per_atom, strict=True)):
         if np.isfinite(energy):
-            formula = reduced_formula(atoms)
+            formula = formula_of_atoms(atoms)
             out[i] = formation_energy_per_atom(formula, energy, energy_scale, oxygen_species(atoms))
     return out
-
-
-def reduced_formula(atoms: Atoms) -> str:
-    """Reduced formula as pymatgen writes it, such as ``Ba(RuO2)3``."""
-    return _reduced(atoms.get_chemical_formula())
-
-
-@cache
-def _reduced(formula: str) -> str:
-    return Composition(formula).reduced_formula
 
 
 class Hull:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition
 
 from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.composition import reduced_formula
 from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, expand
 from cgwgan_core.screening.charges import OXIDATION_STATES, charge_balanced
@@ -60,18 +61,18 @@ class InfillOptions:
     def __post_init__(self) -> None:
         for name, choices in (("volume", VOLUMES), ("charge", CHARGES), ("oxidation_states", OXIDATION_STATES)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+                raise InputError(f"infill.{name}: {getattr(self, name)!r} must be one of {', '.join(choices)}")
         if self.max_atoms is not None and self.max_atoms < 1:
-            raise ValueError(f"max_atoms must be at least 1, not {self.max_atoms}")
+            raise InputError(f"infill.max_atoms: {self.max_atoms} must be at least 1")
         if self.formulas is not None:
             object.__setattr__(self, "formulas", tuple(self.formulas))
         multiplicities = [m for several in (self.fixed or {}).values() for m in several]
         if twice := sorted({m for m in multiplicities if multiplicities.count(m) > 1}):
-            raise ValueError(f"fixed names multiplicity {twice[0]} twice; a site holds one element")
+            raise InputError(f"infill.fixed: multiplicity {twice[0]} stands at two elements; a site holds one")
         for element, (least, most) in (self.atomic_fractions or {}).items():
             if not 0 <= least <= most <= 1:
-                raise ValueError(
-                    f"atomic_fractions of {element} must be two rising numbers from 0 to 1, not {least} and {most}"
+                raise InputError(
+                    f"infill.atomic_fractions.{element}: {least} and {most} must be two rising numbers from 0 to 1"
                 )
 
 
@@ -233,7 +234,7 @@ def infill(templates: Templates, elements: Sequence[str], options: InfillOptions
         counts = multiplicities[i, :n_sites].tolist()
         for choice in distinct:
             total = _total(choice, counts)
-            formula = _formula(tuple(sorted(total.items())))
+            formula = reduced_formula(tuple(sorted(total.items())))
             if reason := limits.refusal(choice, counts, total, formula):
                 refused[reason] += 1
                 continue
@@ -342,11 +343,6 @@ def _within(total: Mapping[str, int], fractions: Mapping[str, Sequence[float]]) 
     """Whether the atomic fraction of every limited element is within its limits, which belong to them."""
     n_atoms = sum(total.values())
     return all(least - 1e-9 <= total[e] / n_atoms <= most + 1e-9 for e, (least, most) in fractions.items())
-
-
-@cache
-def _formula(counts: tuple[tuple[str, int], ...]) -> str:
-    return Composition(dict(counts)).reduced_formula
 
 
 def candidate_columns(filled: Candidates, templates: Templates, template_ids: Sequence[str]) -> dict[str, Any]:

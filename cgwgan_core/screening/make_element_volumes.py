@@ -14,15 +14,17 @@ from pymatgen.core import Element
 from cgwgan_core.workflow import tables
 
 TABLE = Path(__file__).with_name("element_volumes.csv")
+LEAST = 30
+"""Structures that tell the volume of an element."""
 
 
-def make_element_volumes(structures: Path, least: int = 30) -> None:
+def make_element_volumes(structures: Path) -> None:
     """Volume of each element, Å³ per atom, in compounds with O or F (``oxide``) and in all others (``other``).
 
     One volume for both would be right for neither: magnesium takes 8 Å³ in oxides and 23 Å³ in alloys.
     Iteratively reweighted towards the least absolute relative error, so that the few layered and porous
-    structures do not set the volumes of all the others. Elements in fewer than ``least`` structures of a class
-    are left out.
+    structures do not set the volumes of all the others. Elements in fewer than :data:`LEAST` structures of a
+    class are left out.
     """
     table = tables.read(structures, tables.STRUCTURES, ["lattice", "numbers"])
     cells = np.stack(table["lattice"].to_numpy(zero_copy_only=False)).reshape(-1, 3, 3)
@@ -33,7 +35,7 @@ def make_element_volumes(structures: Path, least: int = 30) -> None:
     oxide = (counts[:, [8, 9]] > 0).any(1)
     fitted: list[dict[int, float]] = []
     for rows in (oxide, ~oxide):
-        used = np.flatnonzero((counts[rows] > 0).sum(0) >= least)
+        used = np.flatnonzero((counts[rows] > 0).sum(0) >= LEAST)
         relative = counts[rows][:, used] / volumes[rows, None]
         solution, weights = np.zeros(len(used)), np.ones(len(relative))
         for _ in range(25):

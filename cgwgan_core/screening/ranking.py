@@ -1,7 +1,7 @@
 """The shortlist: best candidates first, each crystal once, the known ones named.
 
-It is drawn from shards of millions of candidates. Of all of them only energies are in memory; whole rows are read for
-those that are walked past, some thousands at a time.
+It is drawn from shards of millions of candidates. Of all of them only energies are in memory. The rows of the best come
+block by block: every shard that holds one is read, one at a time, and the rows of the block are kept.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from cgwgan_core.workflow.refusals import OK
 RANK_BY = {"energy_above_hull": "energy_above_hull", "formation_energy": "formation_energy_per_atom"}
 """Values of ``screen.rank_by`` -> the column that they rank by."""
 BLOCK = 1024, 32768
-"""Rows that are read at once: for the first of the walk, and at most."""
+"""Rows of the first block, and most of one; each block is twice the one before, as each reads shards again."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class RankOptions:
 
     def __post_init__(self) -> None:
         if self.rank_by not in RANK_BY:
-            raise ValueError(f"rank_by must be one of {', '.join(RANK_BY)}, not {self.rank_by!r}")
+            raise InputError(f"screen.rank_by: {self.rank_by!r} must be one of {', '.join(RANK_BY)}")
         for name in ("top", "per_formula", "per_template"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+                raise InputError(f"screen.{name}: {value} must be at least 1")
 
 
 def rank(

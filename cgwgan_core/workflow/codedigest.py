@@ -1,8 +1,8 @@
 """A digest of the code that a script runs, so that what changed in meaning reruns, and nothing else does.
 
 The digest covers the syntax trees of the script and of every module of this package that it imports, directly or not.
-Docstrings are blanked first; comments and layout are no part of a syntax tree. Versions of the other packages that
-these modules import belong to it.
+Docstrings are blanked first; comments and layout are no part of a syntax tree. It also covers the data files beside
+these modules that they name, and the versions of the other packages that they import.
 """
 
 import ast
@@ -12,11 +12,28 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cgwgan_core.workflow.provenance import digest_file
+
 PACKAGE = Path(__file__).resolve().parents[1]
 """Root of this package: the folder ``cgwgan_core``."""
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 """What packages are installed as, where their import has another name. (To ask for all would cost every job 0.5 s.)"""
+
+BENEATH = {
+    "phonopy": "spglib",
+    "seekpath": "spglib",
+    # ASE's FixSymmetry
+    "relaxation/descent.py": "spglib",
+    # pymatgen's CifWriter
+    "results/store.py": "spglib",
+    # its reference energies are read as a file
+    "screening/energetics.py": "matcalc",
+}
+"""Packages that results depend on without an import, by the package or the module of this package that needs them."""
+
+DATA = (".csv", ".j2")
+"""How names of data files end; the shipped generator is an input of its rule."""
 
 
 def code_digest(script: str | Path) -> str:
@@ -28,10 +45,14 @@ def code_digest(script: str | Path) -> str:
         path = todo.pop()
         if path in digests:
             continue
+        if path.suffix != ".py":
+            digests[path] = digest_file(path)
+            continue
         digests[path], inside, outside = _parse(path, path.read_text())
         todo.extend(inside)
         others.update(outside)
     lines = sorted(f"{_name(path)} {digest}" for path, digest in digests.items())
+    others |= {package for user, package in BENEATH.items() if user in others or PACKAGE / user in digests}
     lines += [f"{name} {found}" for name in sorted(others) if (found := installed_version(name))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -52,7 +73,7 @@ def _name(path: Path) -> str:
 
 @cache
 def _parse(path: Path, source: str) -> tuple[str, tuple[Path, ...], tuple[str, ...]]:
-    """Digest of one file's syntax tree, the package's files it imports, and the other packages it imports."""
+    """Digest of one file's syntax tree, the package's files it imports or reads, and the other packages it imports."""
     tree = ast.parse(source, path)
     inside: list[Path] = []
     outside: list[str] = []
@@ -65,6 +86,8 @@ def _parse(path: Path, source: str) -> tuple[str, tuple[Path, ...], tuple[str, .
                 inside.extend(_files(module, names))
             else:
                 outside.append(module.split(".")[0])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
+            inside.extend(file for file in [path.parent / node.value] if file.is_file())
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(inside), tuple(outside)
 
 

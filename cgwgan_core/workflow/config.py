@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +30,11 @@ def problems(config: Mapping[str, Any], schema: Path) -> list[str]:
     rules = yaml.safe_load(schema.read_text())
     errors = sorted(Draft202012Validator(rules).iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
     found = [line for error in errors for line in _explain(error, rules)]
-    return found or list(_contradictions(config))
+    sound = config.keys() - {error.absolute_path[0] for error in errors if error.absolute_path}
+    for blocks, contradictions in CONTRADICTIONS:
+        if sound.issuperset(blocks):
+            found += contradictions(*(config[block] for block in blocks))
+    return found
 
 
 def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
@@ -78,23 +82,6 @@ def _elsewhere(word: str, rules: Mapping[str, Any]) -> str:
     return f"; did you mean {' or '.join(places)}?" if places else ""
 
 
-def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
-    """What the schema cannot say: keys that do not go together."""
-    yield from _of_data(config["data"])
-    chemistry, most_sites = config["chemistry"], max(config["training"]["n_sites"])
-    if len(chemistry) > most_sites:
-        yield (
-            f"chemistry: {len(chemistry)} elements do not fit on at most {most_sites} sites;"
-            " add larger numbers to training.n_sites"
-        )
-    yield from _of_infill(config["infill"], chemistry)
-    yield from _of_model(config["model"])
-    least, most = config["templates"]["number_density"]
-    if least >= most:
-        yield "templates.number_density: the first number must be below the second"
-    yield from _of_potential(config["potential"])
-
-
 def _of_data(data: Mapping[str, Any]) -> Iterator[str]:
     if data["source"] in ("aflow", "mp"):
         return
@@ -102,6 +89,15 @@ def _of_data(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"data.path: missing; data.source {data['source']} reads a file or folder"
     elif not Path(data["path"]).exists():
         yield f"data.path: {data['path']} does not exist"
+
+
+def _of_chemistry(chemistry: list[str], training: Mapping[str, Any]) -> Iterator[str]:
+    most_sites = max(training["n_sites"])
+    if len(chemistry) > most_sites:
+        yield (
+            f"chemistry: {len(chemistry)} elements do not fit on at most {most_sites} sites;"
+            " add larger numbers to training.n_sites"
+        )
 
 
 def _of_infill(infill: Mapping[str, Any], chemistry: list[str]) -> Iterator[str]:
@@ -125,8 +121,25 @@ def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"model.init: {model['init']} does not exist; write pretrained, or scratch to train from scratch"
 
 
+def _of_templates(templates: Mapping[str, Any]) -> Iterator[str]:
+    least, most = templates["number_density"]
+    if least >= most:
+        yield "templates.number_density: the first number must be below the second"
+
+
 def _of_potential(potential: Mapping[str, Any]) -> Iterator[str]:
     if potential["name"] == "m3gnet" and not (potential["path"] or os.environ.get("CGWGAN_POTENTIAL")):
         yield "potential.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
     if ":" in potential["name"] and potential["energy_scale"] is None:
         yield "potential.energy_scale: missing; an ASE calculator does not tell what its energies compare with"
+
+
+CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
+    (("data",), _of_data),
+    (("chemistry", "training"), _of_chemistry),
+    (("infill", "chemistry"), _of_infill),
+    (("model",), _of_model),
+    (("templates",), _of_templates),
+    (("potential",), _of_potential),
+]
+"""What the schema cannot say: blocks, and what tells of keys in them that do not go together."""

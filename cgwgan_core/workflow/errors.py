@@ -6,3 +6,14 @@ class InputError(Exception):
 
     Scripts print the message alone, without a traceback, and exit with status 1 (see :mod:`cgwgan_core.workflow.logs`).
     """
+
+
+def first_line(error: BaseException) -> str:
+    r"""First line of an error's text; the name of its type where it has no text.
+
+    >>> first_line(ValueError("no cell\nsee the manual")), first_line(EOFError())
+    ('no cell', 'EOFError')
+    """
+    # ijson's parser gives its text as bytes
+    text = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
+    return text.strip().splitlines()[0].strip() if text.strip() else type(error).__name__

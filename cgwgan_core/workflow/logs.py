@@ -23,8 +23,8 @@ T = TypeVar("T")
 def job(snakemake: Any) -> Iterator[Provenance]:
     """Run the body of a script as one job.
 
-    Sends the log to the rule's log file and to the terminal; turns :class:`InputError` into one line and
-    exit status 1 (anything else is a defect of ours and keeps its traceback, in the log too).
+    Sends the log to the rule's log file and to the terminal. An :class:`InputError` becomes one line and exit status 1.
+    Anything else is a defect of the program and keeps its traceback, in the log too.
 
     :param snakemake: the object that Snakemake gives to scripts.
     :yields: the provenance of the job's outputs.

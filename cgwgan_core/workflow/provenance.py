@@ -1,23 +1,27 @@
-"""Where a file came from: digests of inputs and settings, written into every table and checkpoint."""
+"""Where a file came from: digests of inputs and settings, written into every table and checkpoint.
+
+Content alone counts, never places or times, so equal inputs and settings give equal bytes.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cgwgan_core import __version__
 
+PLACES = {"path", "folder", "init"}
+"""Settings that say where data lie; the digests of the inputs tell what lies there."""
+
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a file came from: written into the metadata of every table and checkpoint.
-
-    Holds content digests only, never paths or times, so that equal inputs and settings give equal bytes.
-    """
+    """What a job made its outputs from."""
 
     settings: str = ""
-    """SHA-256 (16 hex digits) of the settings (Snakemake ``params``) the job ran with."""
+    """SHA-256 (16 hex digits) of the settings (Snakemake ``params``) the job ran with, :data:`PLACES` apart."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Name of each input -> SHA-256 (16 hex digits) of its content."""
 
@@ -47,7 +51,7 @@ def provenance_of(snakemake: Any) -> Provenance:
 
     :param snakemake: the object that Snakemake gives to scripts; only ``params`` and ``input`` are read.
     """
-    settings = json.dumps(dict(snakemake.params.items()), sort_keys=True, default=str)
+    settings = json.dumps(_without_places(dict(snakemake.params.items())), sort_keys=True, default=str)
     inputs: dict[str, str] = {}
     for name, paths in snakemake.input.items():
         several = [paths] if isinstance(paths, str) else list(paths)
@@ -55,3 +59,9 @@ def provenance_of(snakemake: Any) -> Provenance:
         # Many shards make one digest of digests, so that metadata stay short at any scale.
         inputs[name] = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
     return Provenance(hashlib.sha256(settings.encode()).hexdigest()[:16], inputs)
+
+
+def _without_places(settings: Any) -> Any:
+    if not isinstance(settings, Mapping):
+        return settings
+    return {name: _without_places(value) for name, value in settings.items() if name not in PLACES}

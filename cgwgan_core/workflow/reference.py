@@ -74,7 +74,7 @@ class Rule:
 
 
 def find_rules(root: Path, config: Mapping[str, Any]) -> list[Rule]:
-    """All rules of the workflow, in the order of the pipeline.
+    """All rules of the workflow, in the order of the Snakefile.
 
     :param root: folder of the Snakefile.
     :param config: the default configuration.
@@ -209,7 +209,8 @@ def tables_page(rules: list[Rule]) -> str:
         "All paths are under `results/`. Tables are Parquet with zstd. The metadata of each column hold unit and",
         'meaning, as `pq.read_schema(path).field("a").metadata`. The metadata of the file hold the version of the',
         "package, a digest of the settings that the job ran with, and digests of its inputs. They hold no path and no",
-        "time, so equal runs give equal bytes. A column holds null where a value does not exist.",
+        "time, so equal runs give equal bytes, except where `phonons.max_minutes` (wall-clock time) ends a crystal.",
+        "A column holds null where a value does not exist.",
         "",
         "`make docs` makes this page from `cgwgan_core/workflow/tables.py` and the rule files.",
         "",

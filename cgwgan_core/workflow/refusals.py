@@ -21,8 +21,8 @@ def category(reason: str) -> str:
 
     Leaves the text before a colon, semicolon or parenthesis, and an ellipsis for every measured number.
 
-    >>> category("not converged: 0.0712 eV/Å after 300 steps (fmax 0.005)")
-    'not converged'
+    >>> category("not converged after 300 steps: gradient of atoms and cell 0.0712 eV/Å")
+    'not converged after … steps'
     >>> category("refused: 648 atoms in the supercell, more than max_atoms (400)")
     '… atoms in the supercell, more than max_atoms'
     """

@@ -16,17 +16,15 @@ from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import replacing
 from cgwgan_core.workflow.provenance import Provenance
 
-F64, F32, I16, I32, I64, STR, BOOL = (
-    pa.float64(), pa.float32(), pa.int16(), pa.int32(), pa.int64(), pa.string(), pa.bool_(),
-)  # fmt: skip
+F64, I16, I32, STR, BOOL = pa.float64(), pa.int16(), pa.int32(), pa.string(), pa.bool_()
 
 
 def _field(name: str, kind: pa.DataType, what: str, unit: str = "") -> pa.Field:
     return pa.field(name, kind, metadata={"description": what, **({"unit": unit} if unit else {})})
 
 
-def _extend(base: pa.Schema, *fields: pa.Field, drop: Sequence[str] = ()) -> pa.Schema:
-    return pa.schema([*(f for f in base if f.name not in drop), *fields])
+def _extend(base: pa.Schema, *fields: pa.Field) -> pa.Schema:
+    return pa.schema([*base, *fields])
 
 
 # --------------------------------------------------------------------------------------------- database

@@ -18,15 +18,15 @@ from cgwgan_core.phonons.phonons import PhononOptions, PhononResult, phonons
 from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.potentials.neighbours import neighbours
 from cgwgan_core.potentials.protocol import Potential
-from tests.support.candidates import oxide_perovskite
+from tests.support.crystals import perovskite_atoms
 
 MODEL = "M3GNet-MP-2021.2.8-PES"
 
 CRYSTALS = {
     "MgO": (bulk("MgO", "rocksalt", a=4.25, cubic=True), "stable"),
     "NaCl": (bulk("NaCl", "rocksalt", a=5.69), "stable"),
-    "BaTiO3": (oxide_perovskite("Ba", "Ti", 4.03), "unstable"),
-    "SrTiO3": (oxide_perovskite("Sr", "Ti", 3.94), "unstable"),
+    "BaTiO3": (perovskite_atoms(4.03, ("Ba", "Ti", "O")), "unstable"),
+    "SrTiO3": (perovskite_atoms(3.94, ("Sr", "Ti", "O")), "unstable"),
 }
 
 

@@ -2,18 +2,21 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from pymatgen.analysis.structure_analyzer import oxide_type
 from pymatgen.core import Structure
 
 from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.screening.energetics import oxygen_species
-from tests.support.potentials import M3GNET, MATPES
+from cgwgan_core.workflow.errors import InputError
+from tests.support.potentials import M3GNET, MATPES, displaced_perovskite
 
 
 def real_crystals(shared_data: Path, n: int) -> list[Atoms]:
@@ -68,3 +71,19 @@ def test_oxygen_as_pymatgen_tells_it(shared_data: Path) -> None:
             assert oxygen_species(structure.to_ase_atoms()) == expected
             kinds.append(expected)
     assert {"oxide", "peroxide", "superoxide"} <= set(kinds)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_compiled_layers_give_the_plain_results(shared_models: Path) -> None:
+    path = str(shared_models / M3GNET)
+    plain, compiled = (load(PotentialOptions(name="m3gnet", path=path, compile=c)) for c in (False, True))
+    crystals = [displaced_perovskite(seed) for seed in range(6)] + [bulk("Fe"), bulk("NaCl", "rocksalt", a=5.6)]
+    for size in (1, 3, 16):
+        expected = plain.evaluate(crystals, batch_size=size)
+        found = compiled.evaluate(crystals, batch_size=size)
+        assert found.errors == expected.errors == [None] * len(crystals)
+        assert found.energies == pytest.approx(expected.energies, abs=1e-4)
+    forces, expected = (p.evaluate(crystals, forces=True, stress=True) for p in (compiled, plain))
+    assert np.concatenate(forces.forces) == pytest.approx(np.concatenate(expected.forces), abs=1e-4)
+    with pytest.raises(InputError, match="is for m3gnet, not for chgnet"):
+        load(PotentialOptions(name="chgnet", compile=True))

@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from pymatgen.core import Lattice, Structure
 
+from cgwgan_core.crystallography.structures import atoms_to_structure, row_to_atoms
 from cgwgan_core.crystallography.templates import Templates
 
 
@@ -23,8 +25,14 @@ def perovskite(a: float = 4.0, symbols: tuple[str, ...] = ("Ba", "Ru", "O")) -> 
     return Structure.from_spacegroup(221, Lattice.cubic(a), symbols, [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]])
 
 
-def structure_row(structure: Structure, **columns: Any) -> dict[str, Any]:
+def perovskite_atoms(a: float, symbols: tuple[str, ...]) -> Atoms:
+    """As :func:`perovskite`, for ASE."""
+    return row_to_atoms(crystal_row(perovskite(a, symbols)))
+
+
+def crystal_row(crystal: Structure | Atoms, **columns: Any) -> dict[str, Any]:
     """The columns that tables have of a crystal, and others."""
+    structure = crystal if isinstance(crystal, Structure) else atoms_to_structure(crystal)
     return {
         "formula": structure.composition.reduced_formula,
         "lattice": structure.lattice.matrix.ravel().tolist(),

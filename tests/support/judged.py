@@ -9,7 +9,7 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_structur
 from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.workflow import tables
-from tests.support.candidates import candidate_row
+from tests.support.crystals import crystal_row
 
 CRYSTALS = {
     "t1-Na-Cl": (bulk("NaCl", "rocksalt", a=5.64), 225, 0.02, "stable"),
@@ -46,7 +46,7 @@ def judged() -> tuple[pa.Table, pa.Table]:
     for rank, (name, (atoms, group, hull, verdict)) in enumerate(CRYSTALS.items(), start=1):
         compared.append(
             {
-                **candidate_row(name, atoms),
+                **crystal_row(atoms, candidate_id=name),
                 "template_id": name[:2],
                 "formula": atoms.get_chemical_formula("metal", empirical=True),
                 "rank": rank,

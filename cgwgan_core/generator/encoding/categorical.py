@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgwgan_core.crystallography.fingerprint import equivalent_letters
-from cgwgan_core.crystallography.spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS
+from cgwgan_core.crystallography.spacegroups import CELL_FREE, FREE, MULTIPLICITY, N_LETTERS, has_hexagonal_axes
 from cgwgan_core.crystallography.templates import Templates, on_representatives
 from cgwgan_core.generator.collisions import Geometry
 from cgwgan_core.generator.encoding.lattice import CELL_TERMS, cell_from_terms, cell_terms, vectors_from_terms
@@ -50,7 +50,7 @@ class Categorical:
     The ends, at ±3, lie 5 % of the data's range beyond the data, so that all of it is within reach of a tanh.
 
     A site, S = 28 + 6 + 1: the letter or "no site", one-hot; sine and cosine of 2πx for each coordinate, zero
-    where it is not free; log2 of the multiplicity over 8, which follows from group and letter and tells the
+    where it is not free; log2 of the multiplicity over 8. The last follows from group and letter, and tells the
     critic how many atoms the site stands for.
     """
 
@@ -247,7 +247,7 @@ class Categorical:
         coords = torch.atan2(circle[..., 0], cosine) / (2 * torch.pi)
         n_atoms = torch.where(letters == NO_SITE, 0.0, 2 ** (8 * trait[..., 3])).sum(1)
         terms = _interpolated(whole[:, n:], torch.from_numpy(self.knots).to(whole))
-        hexagonal = torch.from_numpy((self.groups >= 143) & (self.groups <= 194)).to(group.device)[group]
+        hexagonal = torch.from_numpy(has_hexagonal_axes(self.groups)).to(group.device)[group]
         vectors = vectors_from_terms(terms, self.cell_free.to(group.device)[group], hexagonal, n_atoms)
         return Geometry(group, torch.where(letters == NO_SITE, -1, letters), coords, vectors)
 
@@ -271,8 +271,8 @@ class CategoricalHead(Head):
     Letters depend on the group, on each other and on chance; the noise vector is for what is continuous.
 
     The logits of a letter have a learned term of their own, by group and preceding letter, that starts at the
-    logarithm of the data's frequencies: an untrained generator already draws letters about as often as the
-    data has them, and the training is left with what depends on more than that.
+    logarithm of the data's frequencies. An untrained generator hence draws letters about as often as the data
+    has them, and the training is left with what depends on more than that.
 
     Cell terms are normal scores, so their distribution over the data is known. In sampling (evaluation mode) each
     term goes through a rising map that makes the distribution of the trained generator's draws the same

@@ -1,7 +1,7 @@
 """The encoders there are.
 
-An encoder makes a template a pair (:class:`.Encoded`): one vector for the crystal as a whole (the *global site
-encoder*: space group and lattice) and one vector per site of the asymmetric unit (the *local site encoder*: Wyckoff
+An encoder makes a template a pair (:class:`.Encoded`). One vector stands for the crystal as a whole (the *global site
+encoder*: space group and lattice), and one for each site of the asymmetric unit (the *local site encoder*: Wyckoff
 letter and free coordinates). Real and generated templates take exactly the same form.
 
 It is a class with the methods of :class:`.Encoder`, entered here under the name that the configuration uses. It

@@ -6,8 +6,8 @@ group of which the data has N structures with M different sets of letters, unsee
 
     β M / (N + β M)
 
-of the draws, as if the data held β more structures for every set, all of them with sets it lacks. (With β ≤ 1 this is
-close to what a Pitman-Yor process with discount β expects of the next structure.) Unseen sets hence come where the data
+of the draws, as if the data held β more structures for every set, all of them with sets it lacks. With β ≤ 1 this is
+close to what a Pitman-Yor process with discount β expects of the next structure. Unseen sets hence come where the data
 is varied, and not in the groups that a few prototypes dominate.
 
 The letters of an unseen set are independent of each other: each has its share among the sites of the group's sets,
@@ -104,7 +104,9 @@ def _drawn(shares: Tensor, uniform: Tensor) -> Tensor:
 
 
 def codes(group: Tensor, letters: Tensor, empty: int) -> Tensor:
-    """Group and sorted letters as one number. (Of 12 sites it may overflow, which harms nothing.)
+    """Group and sorted letters as one number.
+
+    From 12 sites on it may overflow: two sets may then share a number, and an unseen one may count as known.
 
     :param group: (...).
     :param letters: (..., K).

@@ -27,7 +27,7 @@ def test_rocksalt_has_its_coordination_shells():
 
 
 def test_perovskite_averages_over_atoms_not_sites():
-    found = descriptors(cubic(221, "abc", [[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5]], 4.0), 1)[0]
+    found = descriptors(cubic(221, "abc", [[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5]], 4.0))[0]
     # A (corner) to O √2/2 a, B to O a/2, three O to B a/2; free length a / ∛5
     assert found[1] == pytest.approx((0.5**0.5 + 4 * 0.5) / 5 * 5 ** (1 / 3))
 

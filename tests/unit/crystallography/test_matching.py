@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit, with_full_symmetry
@@ -44,8 +44,7 @@ def test_another_description_of_a_template_is_at_distance_zero(template: Templat
 @settings(max_examples=60, deadline=None)
 @given(template=templates(), seed=st.integers(0, 2**32))
 def test_another_cell_origin_orientation_and_order_of_atoms_repeats(template: Templates, seed: int) -> None:
-    if min_distances(template)[0] < 0.7:
-        return
+    assume(min_distances(template)[0] >= 0.7)
     rng = np.random.default_rng(seed)
     atoms = to_atoms(template, 0, SYMBOLS[: int(template.n_sites[0])])
     lattice, frac, numbers = recelled(atoms, rng)
@@ -55,7 +54,11 @@ def test_another_cell_origin_orientation_and_order_of_atoms_repeats(template: Te
         # permuted elements are the same template
         asymmetric_unit(lattice, frac, [90 - z for z in numbers], 1e-3),
     ]
-    assert Distinct().add(Templates.concat([unit.template for unit in units])).tolist() == [False, True, True]
+    assert Distinct(Tolerances()).add(Templates.concat([unit.template for unit in units])).tolist() == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_neighbours_across_the_border_of_a_bin_are_the_same() -> None:
@@ -66,7 +69,7 @@ def test_neighbours_across_the_border_of_a_bin_are_the_same() -> None:
         np.array([[[0, 0, 0], [4.5 / 16 + x, 0, 0]] for x in (-1e-3, 1e-3)]),
     ).projected()  # fmt: skip
     assert len(set(fingerprints(pair))) == 2
-    assert Distinct().add(pair).tolist() == [False, True]
+    assert Distinct(Tolerances()).add(pair).tolist() == [False, True]
 
 
 def test_tolerances_are_those_of_lengths_angles_and_sites() -> None:
@@ -131,15 +134,15 @@ def test_batches_and_their_size_do_not_matter() -> None:
     sites = {136: [0, 5], 62: [0, 2, 2], 14: [0, 4, 4], 194: [2, 5]}
     batch = Templates.concat([random_template(rng, n, sites[n]) for n in (136, 62, 62, 62, 136, 14, 194) * 30])
     batch = Templates.concat([batch, redescribed(batch[np.array([8])], rng)[0]])
-    together = Distinct()
+    together = Distinct(Tolerances())
     repeated = together.add(batch)
     assert repeated[-1]
     assert 20 < len(together) == (~repeated).sum() < len(batch)
-    one_by_one = Distinct()
+    one_by_one = Distinct(Tolerances())
     assert [bool(one_by_one.add(batch[i : i + 1])[0]) for i in range(len(batch))] == repeated.tolist()
     assert together.holds(batch).all()
-    assert not Distinct().holds(batch).any()
-    in_threads = Distinct(threads=2)
+    assert not Distinct(Tolerances()).holds(batch).any()
+    in_threads = Distinct(Tolerances(), threads=2)
     assert in_threads.add(batch).tolist() == repeated.tolist()
     assert in_threads.holds(batch).all()
 
@@ -150,8 +153,8 @@ def test_symmetry_that_has_grown_is_compared_in_its_group() -> None:
         np.array([[[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5]]]),
     )  # fmt: skip
     lower = Templates(np.array([215], np.int16), cubic.cell, cubic.letters, cubic.coords)
-    assert Distinct().add(Templates.concat([lower, cubic])).tolist() == [False, False]
-    assert Distinct().add(with_full_symmetry(Templates.concat([lower, cubic]))).tolist() == [False, True]
+    assert Distinct(Tolerances()).add(Templates.concat([lower, cubic])).tolist() == [False, False]
+    assert Distinct(Tolerances()).add(with_full_symmetry(Templates.concat([lower, cubic]))).tolist() == [False, True]
 
 
 @settings(max_examples=200, deadline=None)

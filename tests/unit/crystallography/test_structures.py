@@ -11,7 +11,7 @@ from cgwgan_core.crystallography.structures import (
     row_to_atoms,
     row_to_structure,
 )
-from tests.support.crystals import perovskite, structure_row
+from tests.support.crystals import crystal_row, perovskite
 
 
 def triclinic() -> Atoms:
@@ -22,7 +22,7 @@ def triclinic() -> Atoms:
 
 def test_a_row_is_its_crystal() -> None:
     structure = perovskite(4.1)
-    row = structure_row(structure)
+    row = crystal_row(structure)
     lattice, numbers, coords = row_arrays(row)
     assert lattice.shape == (3, 3)
     assert numbers == [56, 44, 8, 8, 8]

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.crystallography.symmetry import SymmetryError, find_symmetry, spacegroup_of
+from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry, spacegroup_of
 from cgwgan_core.crystallography.templates import to_atoms
 from tests.support.random_templates import random_template
 
@@ -35,14 +35,14 @@ def test_symmetry_is_that_of_the_tolerance() -> None:
     atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
     atoms.positions[0, 0] += 0.02
     assert spacegroup_of(atoms, 0.1) == 225
-    assert spacegroup_of(atoms) < 225
+    assert spacegroup_of(atoms, TIGHT) < 225
 
 
 def test_a_cell_without_atoms_has_no_symmetry() -> None:
     """moyo panics there, with an exception that is no :class:`Exception`."""
     with pytest.raises(SymmetryError, match=r"no symmetry found at symprec 0\.1"):
         find_symmetry(np.eye(3) * 4, np.zeros((0, 3)), [], 0.1)
-    assert spacegroup_of(Atoms(cell=[4, 4, 4], pbc=True)) == 0
+    assert spacegroup_of(Atoms(cell=[4, 4, 4], pbc=True), TIGHT) == 0
 
 
 def test_symmetry_is_the_only_caller_of_moyo() -> None:

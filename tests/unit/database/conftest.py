@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from cgwgan_core.database.asymmetric_units import asymmetric_units
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.provenance import Provenance
-from tests.support.crystals import perovskite, structure_row
+from tests.support.crystals import crystal_row, perovskite
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,13 @@ def structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     odd = Structure(
         Lattice([[4, 0, 0], [0.5, 5, 0], [0.3, 0.7, 6]]), ["H", "O", "C"], [[0, 0, 0], [0.2, 0.3, 0.4], [0.7, 0.4, 0.1]]
     )
-    rows = [structure_row(perovskite(3.8 + 0.001 * i, ("Ba", "Ti", "O")), material_id=f"p{i}") for i in range(600)]
-    rows += [structure_row(rocksalt, material_id="rocksalt"), structure_row(odd, material_id="p1")]
-    rows.append({**structure_row(odd, material_id="broken"), "frac_coords": [0.0] * 9})
+    cubic = crystal_row(perovskite(1.0, ("Ba", "Ti", "O")))
+    edges = [3.8 + 0.001 * i for i in range(600)]
+    rows = [
+        {**cubic, "lattice": [a * x for x in cubic["lattice"]], "material_id": f"p{i}"} for i, a in enumerate(edges)
+    ]
+    rows += [crystal_row(rocksalt, material_id="rocksalt"), crystal_row(odd, material_id="p1")]
+    rows.append({**crystal_row(odd, material_id="broken"), "frac_coords": [0.0] * 9})
     path = tmp_path_factory.mktemp("data") / "structures.parquet"
     tables.write(path, rows, tables.STRUCTURES, Provenance())
     return path
@@ -30,5 +34,5 @@ def structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def asu(structures: Path) -> pa.Table:
     """Their asymmetric units."""
-    rows = [row for kept, _ in asymmetric_units(structures, 0.1) for row in kept]
+    rows = [row for kept, _ in asymmetric_units(structures, 0.1, threads=1) for row in kept]
     return tables.to_table(rows, tables.ASU)

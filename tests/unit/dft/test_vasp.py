@@ -24,7 +24,7 @@ from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.dft_inputs import main
-from tests.support.candidates import candidate_row
+from tests.support.crystals import crystal_row
 from tests.support.vasp import POTCARS, write_relaxation
 
 # The oxygens stand apart, so an order that VASP cannot use would show.
@@ -34,7 +34,10 @@ PEROVSKITE = Atoms(
     cell=[3.85] * 3,
     pbc=True,
 )
-ROWS = [candidate_row("t1-Sr-Fe-O", PEROVSKITE), candidate_row("t2-Po", Atoms("Po", cell=[3.3] * 3, pbc=True))]
+ROWS = [
+    crystal_row(PEROVSKITE, candidate_id="t1-Sr-Fe-O"),
+    crystal_row(Atoms("Po", cell=[3.3] * 3, pbc=True), candidate_id="t2-Po"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +181,11 @@ def test_a_library_that_lacks_an_element_costs_that_crystal_alone(tmp_path: Path
 
 def test_supercell_option(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", None)
-    prepare(tmp_path / "dft", [candidate_row("MgO", bulk("MgO", "rocksalt", a=4.21))], DftOptions(supercell=(3, 3, 2)))
+    prepare(
+        tmp_path / "dft",
+        [crystal_row(bulk("MgO", "rocksalt", a=4.21), candidate_id="MgO")],
+        DftOptions(supercell=(3, 3, 2)),
+    )
     rest = Poscar.from_file(tmp_path / "dft" / "MgO" / "phonon" / "SPOSCAR")
     assert len(rest.structure) == 36
     assert "--dim 3 3 2" in (tmp_path / "dft" / "README.md").read_text()
@@ -198,8 +205,8 @@ def test_no_survivors(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------- prepared once more
 
-CUBE = candidate_row("t1-Mg-O", bulk("MgO", "rocksalt", a=4.21))
-LARGER = candidate_row("t1-Mg-O", bulk("MgO", "rocksalt", a=4.25))  # the same name in another run
+CUBE = crystal_row(bulk("MgO", "rocksalt", a=4.21), candidate_id="t1-Mg-O")
+LARGER = crystal_row(bulk("MgO", "rocksalt", a=4.25), candidate_id="t1-Mg-O")  # the same name in another run
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -242,7 +249,7 @@ def test_only_the_task_that_changed_is_made_anew(work: Path) -> None:
 
 def test_crystals_that_are_no_survivors_any_more(work: Path) -> None:
     """Their folders go where nobody used them; what is a user's stays, and what never was of ours."""
-    prepare(work, [CUBE, candidate_row("t2-Mg-O", bulk("MgO", "cesiumchloride", a=2.6))], DftOptions())
+    prepare(work, [CUBE, crystal_row(bulk("MgO", "cesiumchloride", a=2.6), candidate_id="t2-Mg-O")], DftOptions())
     (work / "t2-Mg-O" / "relax" / "WAVECAR").write_bytes(b"\0")
     (work / "notes").mkdir()
     (work / "notes" / "ideas.txt").write_text("mine")
@@ -346,7 +353,7 @@ def test_what_did_not_converge(work: Path, options: dict[str, Any], status: str)
     [
         ("vasprun.xml", b"Segmentation fault\n", "failed: ValueError: it is not XML"),
         ("vasprun.xml.gz", b"<?xml", "failed: BadGzipFile"),
-        ("vasprun.xml.gz", gzip.compress(b"<modeling>" * 999)[:-9], "failed: EOFError"),
+        ("vasprun.xml.gz", gzip.compress(b"<modeling>" * 999, mtime=0)[:-9], "failed: EOFError"),
         ("vasprun.xml", b"<modeling><calculation></modeling>\n", "failed: XMLSyntaxError"),
     ],
 )

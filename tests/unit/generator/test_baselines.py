@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgwgan_core.generator.baselines import independent, jittered, resampled
+from cgwgan_core.generator.baselines import NOISE, independent, jittered, resampled
 from cgwgan_core.generator.distributions import total_variation
 from cgwgan_core.generator.draws import has_symmetry
 from tests.support.random_templates import real_templates
@@ -23,11 +23,11 @@ def test_independent_draws_keep_each_part_and_lose_what_joins_them():
 
 def test_jittered_copies_are_near_their_originals_and_symmetric():
     real = real_templates(1)
-    found = jittered(real, 300, np.random.default_rng(0), coordinate=0.01, length=0.05)
+    found = jittered(real, 300, np.random.default_rng(0))
     assert has_symmetry(found).all()
-    assert np.log(found.cell[:, 0] / real.cell[0, 0]).std() == pytest.approx(0.05, rel=0.2)
+    assert np.log(found.cell[:, 0] / real.cell[0, 0]).std() == pytest.approx(NOISE, rel=0.2)
     z = found.coords[:, 2, 2]
-    assert z.std() == pytest.approx(0.01, rel=0.2)
+    assert z.std() == pytest.approx(NOISE, rel=0.2)
 
 
 def test_resampled_structures_are_the_originals():

@@ -8,8 +8,9 @@ from torch import nn
 
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.fingerprint import isopointal_types
-from cgwgan_core.generator.checkpoint import SHIPPED, ModelOptions, load_generator, save
-from cgwgan_core.generator.sampling import sample
+from cgwgan_core.generator.checkpoint import RENAMED, SHIPPED, ModelOptions, load_generator, save
+from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.workflow import config
 from cgwgan_core.workflow.errors import InputError
 from tests.support.training import MADE_FROM, SMALL, fit
 
@@ -60,7 +61,7 @@ def test_an_option_may_have_its_older_name(trained: Path, tmp_path: Path) -> Non
 def test_the_checkpoint_of_the_package(tmp_path: Path) -> None:
     assert SHIPPED.stat().st_size < 10_000_000
     model = fit(tmp_path, steps=0, init="pretrained", **{k: getattr(ModelOptions(), k) for k in SMALL})
-    drawn = sample(model, 1000, seed=0)
+    drawn = sample(model, 1000, 0, PSEUDOCOUNT)
     assert (min_distances(drawn) >= 1.0).mean() > 0.8
     assert len(set(drawn.spacegroup)) > 40
     assert set(drawn.n_sites) == {3, 4}
@@ -104,3 +105,8 @@ def test_unreadable_and_foreign_checkpoints(trained: Path, tmp_path: Path) -> No
         with pytest.raises(InputError, match=f"{name}: .*{message}") as caught:
             load_generator(tmp_path / name)
         assert "\n" not in str(caught.value), "one line"
+
+
+def test_renamed_options_are_the_renamed_keys_of_the_configuration() -> None:
+    keys = {old: new for old, new in config.RENAMED.items() if old.startswith("model.")}
+    assert {f"model.{old}": f"model.{new}" for old, new in RENAMED.items()} == keys

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit
 from cgwgan_core.crystallography.distances import min_distances
-from cgwgan_core.crystallography.matching import Distinct
+from cgwgan_core.crystallography.matching import Distinct, Tolerances
 from cgwgan_core.crystallography.spacegroups import MULTIPLICITY, N_FREE, constrain_cell
 from cgwgan_core.crystallography.templates import Templates, expand
 from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel, build, load_generator
@@ -23,7 +23,7 @@ from cgwgan_core.generator.encoding.continuous import SITE, WHOLE, Continuous
 from cgwgan_core.generator.encoding.encoders import ENCODERS
 from cgwgan_core.generator.encoding.protocol import Encoded
 from cgwgan_core.generator.quality import judge
-from cgwgan_core.generator.sampling import sample
+from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
 from cgwgan_core.generator.selection import TemplateOptions, select
 from cgwgan_core.generator.training import WGANGP
 from cgwgan_core.workflow.errors import InputError
@@ -232,7 +232,7 @@ def test_impossible_letters_stay_visible() -> None:
     assert found.offered.tolist() == [False, True, True, False]
     assert (min_distances(found) > 0).tolist() == [False, True, True, False]
     assert sorted(int(i) for group in expand(found) for i in group.index) == [1, 2]
-    assert select(found, TemplateOptions(), Distinct()).refused["impossible sites"] == 2
+    assert select(found, TemplateOptions(), Distinct(Tolerances())).refused["impossible sites"] == 2
     draws = Draws(found)
     assert draws.symmetric.tolist() == [False, True, True, False]
     assert draws.isopointal[[0, 3]].tolist() == draws.fingerprint[[0, 3]].tolist() == [""] * 2
@@ -295,10 +295,10 @@ def test_training_end_to_end(trained: Path, caplog: pytest.LogCaptureFixture) ->
     assert ",-0\n" not in (trained / "training.csv").read_text()
     model = load_generator(trained / "generator.ckpt")
     assert isinstance(model.encoder, Continuous)
-    found = sample(model, 500, seed=1)
+    found = sample(model, 500, 1, PSEUDOCOUNT)
     assert len(found) == 500
     assert set(found.spacegroup) <= set(range(166, 222))
-    refused = select(found, TemplateOptions(), Distinct()).refused
+    refused = select(found, TemplateOptions(), Distinct(Tolerances())).refused
     assert refused["impossible sites"] > 0, "after so few steps"
 
 
@@ -342,7 +342,9 @@ def test_checkpoint_holds_the_encoder(trained: Path, tmp_path: Path) -> None:
     assert (tmp_path / "generator.ckpt").read_bytes() == (trained / "generator.ckpt").read_bytes()
     assert again.encoder.state() == first.encoder.state()
     for name in ("spacegroup", "cell", "letters", "coords"):
-        assert_array_equal(getattr(sample(first, 50, seed=2), name), getattr(sample(again, 50, seed=2), name))
+        assert_array_equal(
+            getattr(sample(first, 50, 2, PSEUDOCOUNT), name), getattr(sample(again, 50, 2, PSEUDOCOUNT), name)
+        )
     with pytest.raises(InputError, match=r"model.encoder is categorical here and continuous there"):
         fit_continuous(tmp_path, encoder="categorical", init=str(trained / "generator.ckpt"))
 
@@ -353,7 +355,7 @@ def test_it_learns(tmp_path: Path) -> None:
     data = data[data.spacegroup == 221]
 
     def right(model: TrainedModel) -> float:
-        found = sample(model, 1000, seed=0)
+        found = sample(model, 1000, 0, PSEUDOCOUNT)
         near = np.abs(found.cell[:, 0] - 4) < 0.3
         return ((found.spacegroup == 221) & (found.letters == data.letters[0]).all(1) & near).mean()
 
@@ -366,9 +368,9 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_nothing_can_be_asked_of_it(trained: Path) -> None:
     model = load_generator(trained / "generator.ckpt")
     with pytest.raises(InputError, match="space groups cannot be asked for"):
-        sample(model, 5, seed=1, spacegroups=[221])
+        sample(model, 5, 1, PSEUDOCOUNT, spacegroups=[221])
     # nor does it choose anything that pseudocount could change
-    assert_array_equal(sample(model, 5, seed=1, pseudocount=0).coords, sample(model, 5, seed=1, pseudocount=9).coords)
+    assert_array_equal(sample(model, 5, 1, 0).coords, sample(model, 5, 1, 9).coords)
     noise = model.generator.noise(4, torch.Generator().manual_seed(0))
     like = model.encoder.encode(real_templates(4))
     with pytest.raises(InputError, match="space groups cannot be asked for"):

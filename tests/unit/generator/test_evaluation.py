@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cgwgan_core.generator import evaluation
 from cgwgan_core.generator.baselines import resampled
 from cgwgan_core.generator.checkpoint import SHIPPED, TrainedModel, load_generator
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import evaluate, latent_map, makers, summary
 from cgwgan_core.generator.quality import METRICS
-from cgwgan_core.generator.sampling import sample
+from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.workflow import tables
 from tests.support.random_templates import real_templates
@@ -69,7 +70,7 @@ def test_a_summary_has_means_and_intervals_and_nothing_for_what_is_undefined():
 
 
 def test_the_critics_score_is_linear_in_its_latent_space(model):
-    encoded = model.encoder.encode(sample(model, 20, 0))
+    encoded = model.encoder.encode(sample(model, 20, 0, PSEUDOCOUNT))
     latent = model.critic.latent(encoded)
     assert latent.shape == (20, 2 * model.options.critic[-1])
     assert np.allclose(
@@ -77,14 +78,15 @@ def test_the_critics_score_is_linear_in_its_latent_space(model):
     )
 
 
-def test_the_latent_map_is_repeatable_and_keeps_neighbours(model):
-    drawn = sample(model, 300, 0)
+def test_the_latent_map_is_repeatable_and_keeps_neighbours(model, monkeypatch):
+    monkeypatch.setattr(evaluation, "POINTS", 40)
+    drawn = sample(model, 300, 0, PSEUDOCOUNT)
     kinds = [drawn[drawn.spacegroup == number] for number in (225, 62)]
     assert min(map(len, kinds)) >= 10
     random = np.random.default_rng(0)
     one, other = (resampled(kind, 60, random) for kind in kinds)
-    found = latent_map(model, one, other, 3, points=40)
-    assert found == latent_map(model, one, other, 3, points=40)
+    found = latent_map(model, one, other, 3)
+    assert found == latent_map(model, one, other, 3)
     assert [len(found[side]) for side in ("real", "generated")] == [40, 40]
     # Fm-3m on one side, Pnma on the other: the nearest other point is nearly always of the same side
     places = np.array(found["real"] + found["generated"])
@@ -94,7 +96,7 @@ def test_the_latent_map_is_repeatable_and_keeps_neighbours(model):
 
 
 def test_too_few_templates_make_no_map(model):
-    drawn = sample(model, 5, 0)
+    drawn = sample(model, 5, 0, PSEUDOCOUNT)
     assert latent_map(model, drawn[:1], drawn, 0) == {"real": [], "generated": []}
     assert len(latent_map(model, drawn[:2], drawn, 0)["real"]) == 2
 

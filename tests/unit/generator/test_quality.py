@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
-from cgwgan_core.crystallography.spacegroups import crystal_systems
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.draws import Draws, has_symmetry, spacegroups_found
 from cgwgan_core.generator.quality import METRICS, discovery, judge, yields
@@ -30,13 +29,6 @@ def failures(n: int, like: Templates) -> Templates:
     return Templates(
         like.spacegroup[:n], np.full((n, 6), np.nan), np.full_like(like.letters[:n], -1), np.zeros_like(like.coords[:n])
     )
-
-
-def test_crystal_systems_change_at_the_numbers_of_the_international_tables():
-    last = [2, 15, 74, 142, 167, 194, 230]
-    names = ["triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"]
-    assert crystal_systems(last).tolist() == names
-    assert crystal_systems([1, *(n + 1 for n in last[:-1])]).tolist() == names
 
 
 def test_yields_take_the_reasons_of_the_templates():
@@ -71,8 +63,8 @@ def test_symmetry_that_has_grown_is_found_and_is_at_least_what_was_asked_for():
 @settings(max_examples=40, deadline=None)
 @given(templates())
 def test_a_template_of_training_is_not_new_whatever_its_cell(template: Templates):
-    if spacegroups_found(template)[0] != template.spacegroup[0]:
-        return  # it has grown, and is no longer what training has
+    # one that has grown is no longer what training has
+    assume(spacegroups_found(template)[0] == template.spacegroup[0])
     one, none = Draws(template), Draws(template[:0])
     loose = TemplateOptions(min_distance=0.0, max_atoms=1000)
     (row,) = discovery(one, one, none, loose, [1])

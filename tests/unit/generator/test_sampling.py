@@ -9,7 +9,7 @@ from cgwgan_core.crystallography.spacegroups import constrain_cell
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel, build
 from cgwgan_core.generator.encoding.categorical import Categorical
-from cgwgan_core.generator.sampling import BATCH, sample
+from cgwgan_core.generator.sampling import BATCH, PSEUDOCOUNT, sample
 from cgwgan_core.workflow.errors import InputError
 
 
@@ -31,56 +31,56 @@ def assert_equal(found: Templates, wanted: Templates) -> None:
 
 
 def test_same_seed_same_templates(model: TrainedModel) -> None:
-    first = sample(model, 100, seed=5)
+    first = sample(model, 100, 5, PSEUDOCOUNT)
     assert len(first) == 100
-    assert_equal(sample(model, 100, seed=5), first)
-    assert (sample(model, 100, seed=6).cell != first.cell).any()
+    assert_equal(sample(model, 100, 5, PSEUDOCOUNT), first)
+    assert (sample(model, 100, 6, PSEUDOCOUNT).cell != first.cell).any()
 
 
 def test_fewer_are_the_first_of_more(model: TrainedModel) -> None:
-    more = sample(model, BATCH + 10, seed=5)
+    more = sample(model, BATCH + 10, 5, PSEUDOCOUNT)
     assert len(more) == BATCH + 10
-    assert_equal(sample(model, 7, seed=5), more[:7])
-    assert_equal(sample(model, BATCH + 3, seed=5), more[: BATCH + 3])
+    assert_equal(sample(model, 7, 5, PSEUDOCOUNT), more[:7])
+    assert_equal(sample(model, BATCH + 3, 5, PSEUDOCOUNT), more[: BATCH + 3])
     assert (more.cell[BATCH:] != more.cell[:10]).any(), "the second batch is another one"
 
 
 def test_threads_and_global_random_state_play_no_part(model: TrainedModel) -> None:
-    first = sample(model, 50, seed=5)
+    first = sample(model, 50, 5, PSEUDOCOUNT)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
-    assert_equal(sample(model, 50, seed=5), first)
+    assert_equal(sample(model, 50, 5, PSEUDOCOUNT), first)
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.set_num_threads(threads)
 
 
 def test_templates_are_in_canonical_form(model: TrainedModel) -> None:
-    found = sample(model, 500, seed=1)
+    found = sample(model, 500, 1, PSEUDOCOUNT)
     assert_equal(found.projected(), found)
 
 
 def test_only_the_groups_asked_for(model: TrainedModel) -> None:
-    found = sample(model, 300, seed=1, spacegroups=[12, 166, 225])
+    found = sample(model, 300, 1, PSEUDOCOUNT, spacegroups=[12, 166, 225])
     assert set(found.spacegroup) == {12, 166}
     with pytest.raises(InputError, match="none of the space groups 225, 227"):
-        sample(model, 5, seed=1, spacegroups=[225, 227])
+        sample(model, 5, 1, PSEUDOCOUNT, spacegroups=[225, 227])
 
 
 def test_none(model: TrainedModel) -> None:
-    assert len(sample(model, 0, seed=1)) == 0
+    assert len(sample(model, 0, 1, PSEUDOCOUNT)) == 0
 
 
 def test_pseudocount_must_not_be_negative(model: TrainedModel) -> None:
-    with pytest.raises(ValueError, match="below 0"):
-        sample(model, 1, seed=1, pseudocount=-1.0)
+    with pytest.raises(InputError, match="below 0"):
+        sample(model, 1, 1, -1.0)
 
 
 def test_unseen_letters_leave_space_groups_as_they_are(model: TrainedModel) -> None:
     """The data has one set of letters for each group; β M / (N + β M) of its draws have others."""
-    few, many = (sample(model, 4000, seed=1, pseudocount=pseudocount) for pseudocount in (0.0, 40.0))
+    few, many = (sample(model, 4000, 1, pseudocount) for pseudocount in (0.0, 40.0))
     assert_array_equal(few.spacegroup, many.spacegroup)
     kinds = {2: [0, 2, 8], 12: [0, 8, 9], 166: [0, 2, 8]}
     known = np.array([kinds[number] for number in many.spacegroup])

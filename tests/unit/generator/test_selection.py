@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.crystallography.matching import Distinct
+from cgwgan_core.crystallography.matching import Distinct, Tolerances
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.selection import TemplateOptions, impossible_sites, merge, select
 from cgwgan_core.workflow import tables
@@ -35,7 +35,7 @@ def test_each_reason_is_found_and_counted() -> None:
         ]
     )
     options = TemplateOptions(min_distance=1.0, max_atoms=20, number_density=(0.01, 0.25))
-    chosen = select(batch, options, Distinct())
+    chosen = select(batch, options, Distinct(Tolerances()))
     assert chosen.kept.tolist() == [0]
     assert chosen.distances == pytest.approx([3.9 / 2])
     assert dict(chosen.refused) == {
@@ -49,7 +49,7 @@ def test_each_reason_is_found_and_counted() -> None:
 
 def test_other_numbers_of_sites_are_refused_where_some_are_asked_for() -> None:
     batch = Templates.concat([cubic("abc", 3.9), cubic("ab", 3.9)])
-    chosen = select(batch, TemplateOptions(n_sites=(2,)), Distinct())
+    chosen = select(batch, TemplateOptions(n_sites=(2,)), Distinct(Tolerances()))
     assert chosen.kept.tolist() == [1]
     assert dict(chosen.refused) == {"number of sites": 1}
 
@@ -68,7 +68,7 @@ def test_merging_keeps_order_drops_repeats_and_numbers() -> None:
     options = TemplateOptions(min_distance=0.1)
     shards, counts = [], []
     for batch in batches:
-        chosen = select(batch, options, Distinct())
+        chosen = select(batch, options, Distinct(Tolerances()))
         shards.append(tables.to_table(chosen.to_columns(), tables.TEMPLATES))
         counts.append({"sampled": len(batch), "refused": dict(chosen.refused)})
     known = {"train": batches[0][:1], "held-out": batches[0][1:2]}
@@ -89,5 +89,5 @@ def test_merging_keeps_order_drops_repeats_and_numbers() -> None:
 
 
 def test_densities_must_rise() -> None:
-    with pytest.raises(ValueError, match="number_density"):
+    with pytest.raises(InputError, match="number_density"):
         TemplateOptions(number_density=(0.2, 0.1))

@@ -8,7 +8,7 @@ from phonopy import Phonopy
 
 from cgwgan_core.phonons.bands import POINTS_PER_LEG, BandPath, band_columns, standardise
 from cgwgan_core.phonons.force_constants import displaced
-from tests.support.candidates import oxide_perovskite
+from tests.support.crystals import perovskite_atoms
 
 A = 4.0
 
@@ -40,7 +40,7 @@ def test_standard_cell_does_not_depend_on_the_given_one(rotated: np.ndarray) -> 
 
 
 def test_noise_below_tolerance_is_idealised() -> None:
-    noisy = oxide_perovskite("Sr", "Ti", 3.94)
+    noisy = perovskite_atoms(3.94, ("Sr", "Ti", "O"))
     noisy.positions += np.random.default_rng(0).uniform(-0.002, 0.002, (5, 3))
     cell, spacegroup, _ = standardise(noisy)
     assert spacegroup == 221

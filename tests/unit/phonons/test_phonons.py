@@ -10,7 +10,7 @@ from ase.build import bulk
 from cgwgan_core.phonons.phonons import PhononOptions, phonons
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.workflow.errors import InputError
-from tests.support.candidates import oxide_perovskite
+from tests.support.crystals import perovskite_atoms
 
 
 def test_verdicts_name_their_potential(chgnet: Potential) -> None:
@@ -24,18 +24,18 @@ def test_verdicts_name_their_potential(chgnet: Potential) -> None:
     assert 100 < stable.properties["bulk_modulus"] < 170  # GPa; 163 measured
     places = np.array(stable.row("MgO", PhononOptions())["frac_coords"])
     assert ((places >= 0) & (places < 1)).all()
-    unstable = phonons(oxide_perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None))
+    unstable = phonons(perovskite_atoms(4.03, ("Ba", "Ti", "O")), chgnet, PhononOptions(min_length=None))
     assert (unstable.status, unstable.verdict) == ("ok", "unstable")
     assert unstable.min_frequency < -3
     assert unstable.min_frequency_q == [0, 0, 0]  # the ferroelectric mode
     assert unstable.properties == {}
-    lenient = phonons(oxide_perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None, borderline=-20))
+    lenient = phonons(perovskite_atoms(4.03, ("Ba", "Ti", "O")), chgnet, PhononOptions(min_length=None, borderline=-20))
     assert (lenient.verdict, lenient.min_frequency) == ("borderline", unstable.min_frequency)
     assert lenient.row("a", PhononOptions(borderline=-20))["paper_stable"] is False
 
 
 def test_too_large_a_supercell_is_refused(chgnet: Potential) -> None:
-    result = phonons(oxide_perovskite("Ba", "Ti", 4.03), chgnet, PhononOptions(min_length=None, max_atoms=39))
+    result = phonons(perovskite_atoms(4.03, ("Ba", "Ti", "O")), chgnet, PhononOptions(min_length=None, max_atoms=39))
     assert result.status == "refused: 40 atoms in the supercell, more than max_atoms (39)"
     assert result.verdict is None
 

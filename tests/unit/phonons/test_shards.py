@@ -15,14 +15,14 @@ from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import KeptRows
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.phonons import main
-from tests.support.candidates import candidate_row, oxide_perovskite
+from tests.support.crystals import crystal_row, perovskite_atoms
 
 
 def test_children_are_rows_and_survive_a_kill(chgnet: Potential, tmp_path) -> None:
     crystals = [
-        candidate_row("BaTiO3", oxide_perovskite("Ba", "Ti", 4.03), phonon_rank=1),
-        candidate_row("MgO", bulk("MgO", "rocksalt", a=4.25), phonon_rank=2),
-        candidate_row("KNbO3", oxide_perovskite("K", "Nb", 4.06), phonon_rank=3),
+        crystal_row(perovskite_atoms(4.03, ("Ba", "Ti", "O")), candidate_id="BaTiO3", phonon_rank=1),
+        crystal_row(bulk("MgO", "rocksalt", a=4.25), candidate_id="MgO", phonon_rank=2),
+        crystal_row(perovskite_atoms(4.06, ("K", "Nb", "O")), candidate_id="KNbO3", phonon_rank=3),
     ]
     options = PhononOptions(min_length=None, follow_modes=2)
     with KeptRows(tmp_path / "0.parquet", options) as kept:
@@ -44,10 +44,10 @@ def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplo
     clash = Atoms("Mg2", scaled_positions=[(0, 0, 0), (0.01, 0, 0)], cell=[4, 4, 4], pbc=True)
     compared = tables.to_table(
         [
-            candidate_row("second", bulk("MgO", "rocksalt", a=4.25), phonon_rank=2),
-            candidate_row("not asked for", bulk("NaCl", "rocksalt", a=5.6), phonon_rank=None),
-            candidate_row("clash", clash, phonon_rank=1),
-            candidate_row("third", bulk("CaO", "rocksalt", a=4.8), phonon_rank=3),
+            crystal_row(bulk("MgO", "rocksalt", a=4.25), candidate_id="second", phonon_rank=2),
+            crystal_row(bulk("NaCl", "rocksalt", a=5.6), candidate_id="not asked for", phonon_rank=None),
+            crystal_row(clash, candidate_id="clash", phonon_rank=1),
+            crystal_row(bulk("CaO", "rocksalt", a=4.8), candidate_id="third", phonon_rank=3),
         ],
         tables.COMPARED,
     )
@@ -88,8 +88,8 @@ def test_rows_resume_and_survive_bad_crystals(chgnet: Potential, tmp_path, caplo
 def test_script_writes_one_shard_with_the_checked_potential(chgnet: Potential, tmp_path) -> None:
     compared, checked, output = tmp_path / "compared.parquet", tmp_path / "potential.json", tmp_path / "0.parquet"
     rows = [
-        candidate_row("a", bulk("MgO", "rocksalt", a=4.25), phonon_rank=1),
-        candidate_row("b", bulk("CaO", "rocksalt", a=4.8), phonon_rank=2),
+        crystal_row(bulk("MgO", "rocksalt", a=4.25), candidate_id="a", phonon_rank=1),
+        crystal_row(bulk("CaO", "rocksalt", a=4.8), candidate_id="b", phonon_rank=2),
     ]
     tables.write(compared, rows, tables.COMPARED, Provenance())
 

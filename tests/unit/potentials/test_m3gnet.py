@@ -1,6 +1,5 @@
 """M3GNet: its published energies, its kink, one atom for each orbit, compiled layers, and folders that are not one."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -79,22 +78,6 @@ def test_one_atom_of_each_orbit_stands_for_all(shared_models: Path, name: str) -
         size = max(1.0, np.abs(plain.forces[i]).max())  # some of these crystals are far from any that could be
         assert forces == pytest.approx(plain.forces[i], abs=1e-3 * size)
         assert stress == pytest.approx(voigt(plain.stresses[i]), abs=1e-4 * size)
-
-
-@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-def test_compiled_layers_give_the_plain_results(shared_models: Path) -> None:
-    path = str(shared_models / M3GNET)
-    plain, compiled = (load(PotentialOptions(name="m3gnet", path=path, compile=c)) for c in (False, True))
-    crystals = [displaced_perovskite(seed) for seed in range(6)] + [bulk("Fe"), bulk("NaCl", "rocksalt", a=5.6)]
-    for size in (1, 3, 16):
-        expected = plain.evaluate(crystals, batch_size=size)
-        found = compiled.evaluate(crystals, batch_size=size)
-        assert found.errors == expected.errors == [None] * len(crystals)
-        assert found.energies == pytest.approx(expected.energies, abs=1e-4)
-    forces, expected = (p.evaluate(crystals, forces=True, stress=True) for p in (compiled, plain))
-    assert np.concatenate(forces.forces) == pytest.approx(np.concatenate(expected.forces), abs=1e-4)
-    with pytest.raises(InputError, match="is for m3gnet, not for chgnet"):
-        load(PotentialOptions(name="chgnet", compile=True))
 
 
 @pytest.mark.parametrize("missing", FILES)

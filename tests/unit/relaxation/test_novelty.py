@@ -9,13 +9,13 @@ from pymatgen.core import Lattice, Structure
 from cgwgan_core.relaxation.novelty import Background, compare, relaxed_structures, summary
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.workflow import tables
-from tests.support.crystals import perovskite, structure_row
+from tests.support.crystals import crystal_row, perovskite
 
 
 def test_relaxed_crystals_are_compared_again() -> None:
     def relaxed(name: str, rank: int, hull: float, structure: Structure, status: str = "ok") -> dict[str, Any]:
         energies = {"energy_above_hull": hull, "formation_energy_per_atom": hull - 2.1}
-        return {"candidate_id": name, "rank": rank, "status": status, **energies, **structure_row(structure)}
+        return {"candidate_id": name, "rank": rank, "status": status, **energies, **crystal_row(structure)}
 
     inverse = perovskite(4.3, ("Ru", "Ba", "O"))
     chain = Structure(Lattice.tetragonal(4, 7), ["Ba", "Ru", "O"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5]])

@@ -13,7 +13,7 @@ from cgwgan_core.potentials.load import load
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.known_phases import KnownPhasesOptions
 from cgwgan_core.relaxation.relax import relax
-from cgwgan_core.relaxation.shortlist import RelaxOptions, rattled, relax_candidates, settled
+from cgwgan_core.relaxation.shortlist import RelaxOptions, candidates_of_shard, rattled, relax_candidates, settled
 from cgwgan_core.screening.energetics import Hull, formation_energies
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
@@ -57,6 +57,14 @@ def ranked_table() -> pa.Table:
         ],
         schema=tables.RANKED,
     )
+
+
+def test_shards_deal_out_what_is_not_known() -> None:
+    known = pa.array([None, "mp-1", None, None, None], pa.string())
+    ranked = ranked_table()
+    ranked = ranked.set_column(ranked.schema.get_field_index("known_match"), "known_match", known)
+    dealt = [candidates_of_shard(ranked, shard, 3)["rank"].to_pylist() for shard in range(3)]
+    assert dealt == [[1, 5], [3], [4]]
 
 
 def test_a_saddle_point_is_left_and_a_minimum_is_not(emt: Potential) -> None:

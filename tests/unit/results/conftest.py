@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from ase import Atoms
 from pymatgen.core import Composition
@@ -23,9 +24,11 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms, r
 from cgwgan_core.crystallography.symmetry import spacegroup_of
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.database.training_set import TrainingOptions, select_training
+from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import summary
 from cgwgan_core.generator.quality import METRICS
 from cgwgan_core.generator.selection import Selection
+from cgwgan_core.generator.training import LOSSES
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult
 from cgwgan_core.phonons.shards import CHILD, crystals_of_shard
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS, report
@@ -223,26 +226,20 @@ def _write_database(files: dict[str, Any], put: Callable[..., str]) -> pa.Table:
 
 def _write_model(files: dict[str, Any], folder: Path, training: pa.Table) -> None:
     rng = np.random.default_rng(0)
-    steps = np.arange(0, 2500, 10)
-    curve = np.column_stack(
-        [
-            steps,
-            -3 * np.exp(-steps / 400) - 1 + 0.2 * rng.normal(size=250),
-            3 * np.exp(-steps / 500) + 0.8 + 0.15 * rng.normal(size=250),
-            0.3 + 0.05 * rng.normal(size=250),
-        ]
-    )
-    lines = ["step,critic_loss,wasserstein,gradient_penalty"]
-    lines += [f"{int(s)},{a:.4f},{b:.4f},{c:.4f}" for s, a, b, c in curve]
+    curve = 3 * np.exp(-np.arange(250) / 50)[:, None] + 0.2 * rng.normal(size=(250, len(LOSSES)))
+    lines = [",".join(["step", *LOSSES])]
+    lines += [",".join([f"{10 * i}", *(f"{loss:.4f}" for loss in row)]) for i, row in enumerate(curve)]
     files["training_curve"] = str(folder / "model/training.csv")
     write_text(files["training_curve"], "\n".join(lines) + "\n")
     sets = ["generator", "held-out", "training", "jittered", "independent"]
+    side = Draws(Templates.from_table(training.filter(pc.equal(training["split"], "train"))))
+    real = side.templates[side.distinct]
     content = {
         "samples": 500,
         "seeds": 3,
         "figures": {name: summary([{key: rng.uniform() for key in METRICS} for _ in range(3)]) for name in sets},
         "latent": {side: rng.normal(0, 5, (40, 2)).round(2).tolist() for side in ("real", "generated")},
-        "training": {name: training[name].to_pylist() for name in ("spacegroup", "n_atoms", "number_density")},
+        "training": {name: getattr(real, name).tolist() for name in ("spacegroup", "n_atoms", "number_density")},
         "made_from": MADE_FROM.metadata(),
     }
     files["quality"] = str(folder / "quality.json")
@@ -346,8 +343,8 @@ def _write_relaxed(
                 "n_steps": 40,
                 "fmax": 0.03,
                 "volume_ratio": 1.02,
-                "spacegroup_before": spacegroup_of(atoms),
-                "spacegroup": spacegroup_of(atoms),
+                "spacegroup_before": spacegroup_of(atoms, 1e-3),
+                "spacegroup": spacegroup_of(atoms, 1e-3),
                 "energy_above_hull": row["energy_above_hull"] * 0.5,
                 "symmetry_broken": False,
             }

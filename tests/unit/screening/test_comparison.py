@@ -4,13 +4,13 @@ import pyarrow as pa
 
 from cgwgan_core.screening.comparison import Library, known_library
 from cgwgan_core.workflow import tables
-from tests.support.crystals import perovskite, structure_row
+from tests.support.crystals import crystal_row, perovskite
 
 
 def test_known_crystals_are_those_of_the_whole_chemistry() -> None:
     rows = [
-        structure_row(perovskite(), material_id="mp-1"),
-        structure_row(perovskite(4, ("Sr", "Ru", "O")), material_id="mp-2"),
+        crystal_row(perovskite(), material_id="mp-1"),
+        crystal_row(perovskite(4, ("Sr", "Ru", "O")), material_id="mp-2"),
     ]
     structures = tables.to_table(pa.Table.from_pylist(rows), tables.STRUCTURES)
     none = tables.to_table([], tables.KNOWN_PHASES)
@@ -22,7 +22,7 @@ def test_known_crystals_are_those_of_the_whole_chemistry() -> None:
 
 def test_known_phases_count_as_the_potential_relaxed_them() -> None:
     """A phase without a cell, such as an element's reference, is none."""
-    rows = [structure_row(perovskite(), material_id="mp-1"), {"material_id": "element"}]
+    rows = [crystal_row(perovskite(), material_id="mp-1"), {"material_id": "element"}]
     library = known_library([], tables.to_table(rows, tables.KNOWN_PHASES), ["Ba", "Ru", "O"])
     assert library.find(perovskite(4.2)) == "mp-1"
 

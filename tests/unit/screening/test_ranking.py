@@ -93,9 +93,9 @@ def test_formation_energy_ranks_as_the_paper_does(screened: Shards) -> None:
     ranked, _, _ = rank(*screened, Library(), RankOptions(rank_by="formation_energy", top=4))
     energies = ranked["formation_energy_per_atom"].to_pylist()
     assert energies == sorted(energies)
-    with pytest.raises(ValueError, match="rank_by"):
+    with pytest.raises(InputError, match=r"screen\.rank_by"):
         RankOptions(rank_by="energy")
-    with pytest.raises(ValueError, match="per_formula must be at least 1"):
+    with pytest.raises(InputError, match=r"screen\.per_formula: 0 must be at least 1"):
         RankOptions(per_formula=0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cgwgan_core.workflow import codedigest
-from cgwgan_core.workflow.codedigest import code_digest, installed_version
+from cgwgan_core.workflow.codedigest import BENEATH, code_digest, installed_version
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,6 +59,40 @@ def test_versions_of_other_packages_are_part(package: Path, monkeypatch: pytest.
     before = code_digest(script)
     monkeypatch.setattr(codedigest, "installed_version", lambda name: "999" if name == "moyopy" else None)
     assert code_digest(script) != before
+
+
+def test_packages_beneath_others_are_part(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """spglib and matcalc are used, but never imported."""
+    scripts = {name: package / "scripts" / f"{name}.py" for name in ("infill", "relax", "phonons", "store", "screen")}
+    digests = {}
+    for changed in ("none", "spglib", "matcalc"):
+        monkeypatch.setattr(codedigest, "installed_version", lambda name, changed=changed: str(name == changed))
+        digests[changed] = {name: code_digest(script) for name, script in scripts.items()}
+    differ = {c: {n for n in scripts if digests[c][n] != digests["none"][n]} for c in ("spglib", "matcalc")}
+    assert differ["spglib"] == {"relax", "phonons", "store", "screen"}
+    assert differ["matcalc"] == {"relax", "phonons", "screen"}
+
+
+@pytest.mark.parametrize("user", [user for user in BENEATH if user.endswith(".py")])
+def test_modules_with_packages_beneath_exist(user: str) -> None:
+    assert (ROOT / "cgwgan_core" / user).is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "reader", "other"),
+    [
+        ("crystallography/wyckoff.csv", "asymmetric_units", "read_database"),
+        ("screening/element_volumes.csv", "infill", "asymmetric_units"),
+        ("results/report.html.j2", "report", "store"),
+    ],
+)
+def test_data_files_count_for_those_that_read_them(package: Path, file: str, reader: str, other: str) -> None:
+    scripts = [package / "scripts" / f"{name}.py" for name in (reader, other)]
+    before = [code_digest(script) for script in scripts]
+    with (package / "cgwgan_core" / file).open("a") as stream:
+        stream.write("x\n")
+    after = [code_digest(script) for script in scripts]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [False, True]
 
 
 def test_versions_are_found_by_the_names_that_packages_are_imported_by() -> None:

@@ -120,7 +120,11 @@ def test_all_mistakes_are_told_at_once(config: dict[str, Any]) -> None:
     wrong["chemistry"] = ["Xx"]
     wrong["relax"].pop("fmax")
     wrong["topp"] = 1
-    assert len(problems(wrong, SCHEMA)) == 3
+    wrong["data"] |= {"source": "csv", "path": "no.csv"}
+    wrong["templates"]["number_density"] = [0.2, 0.1]
+    told = [line.split(":")[0] for line in problems(wrong, SCHEMA)]
+    # what the schema says, then contradictions among the other blocks
+    assert told == ["topp", "chemistry.0", "relax.fmax", "data.path", "templates.number_density"]
 
 
 def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str, Any]) -> None:

@@ -22,6 +22,18 @@ def test_provenance_follows_content_and_settings_not_places(tmp_path: Path) -> N
     assert first.inputs["source"] == digest_file(tmp_path / "a" / "in.txt")
 
 
+def test_settings_that_name_places_are_no_part(tmp_path: Path) -> None:
+    first, moved = (
+        of_job(tmp_path, options={"source": "csv", "path": place}, config={"potential": {"path": place}})
+        for place in ("/one", "/other")
+    )
+    assert first == moved
+    assert (
+        first.settings
+        != of_job(tmp_path, options={"source": "ase", "path": "/one"}, config={"potential": {"path": "/one"}}).settings
+    )
+
+
 def test_many_files_of_one_input_have_one_digest(tmp_path: Path) -> None:
     found = of_job(tmp_path)
     assert {len(digest) for digest in found.inputs.values()} == {16}

@@ -57,7 +57,8 @@ def test_every_schema_has_its_file() -> None:
         ("phonons.top", {"compare"}),
         ("phonons.shards", {"phonons", "store", "showcase"}),
         ("phonons.fmax", {"phonons"}),
-        ("potential.tolerance", {"verify_potential", "known_phases", "screen", "relax", "compare", "phonons"}),
+        ("potential.tolerance", {"verify_potential"}),
+        ("potential.name", {"verify_potential", "known_phases", "screen", "relax", "compare", "phonons"}),
         ("second_potential.name", {"compare"}),
     ],
 )

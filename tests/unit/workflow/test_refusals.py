@@ -10,7 +10,7 @@ from cgwgan_core.workflow.refusals import category, tally
     [
         ("no structure", "no structure"),
         ("disordered: site 1 holds Ba 0.5, Sr 0.5", "disordered"),
-        ("not converged: 0.0712 eV/Å after 300 steps (fmax 0.005)", "not converged"),
+        ("not converged after 300 steps: gradient of atoms and cell 0.0712 eV/Å", "not converged after … steps"),
         (
             "refused: 648 atoms in the supercell, more than max_atoms (400)",
             "… atoms in the supercell, more than max_atoms",

@@ -1,0 +1,130 @@
+"""Potentials beside their own ASE calculators, on candidates of a run, in one process of one thread.
+
+    python benchmarks/potentials.py results chgnet sevennet-0 sevennet-l3i5 M3GNet-MP-2021.2.8-PES --candidates 48
+
+A potential is a name of ``potential.name``, or a folder of M3GNet's. Candidates are drawn from all that have an energy.
+Columns are processor milliseconds for a crystal:
+
+- ``ASE``: the library's own calculator, one crystal after the other, asked for energy, forces and stress, since most
+  compute them all in any case;
+- ``energy`` and ``forces``: :meth:`Potential.evaluate` in batches, without and with forces and stress;
+- ``... by orbit``: one atom of each orbit, where the potential can.
+
+The last columns are the largest differences to the calculator: energy (meV/atom) and, in batches, forces (meV/Å).
+"""
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
+from cgwgan_core.potentials.load import NAMES, PotentialOptions, load
+from cgwgan_core.screening.candidates import TemplateLookup
+from cgwgan_core.workflow import tables
+
+warnings.filterwarnings("ignore")
+
+
+def own_calculator(name: str) -> Calculator:
+    """The calculator that the potential's library offers."""
+    # ruff: noqa: PLC0415 - one library of several
+    if name == "chgnet":
+        from chgnet.model.dynamics import CHGNetCalculator
+
+        return CHGNetCalculator(use_device="cpu", verbose=False)
+    if name.startswith("sevennet"):
+        from sevenn.calculator import SevenNetCalculator
+
+        return SevenNetCalculator(name.replace("sevennet", "7net"), device="cpu")
+    import matgl
+    from matgl.ext.ase import PESCalculator
+
+    return PESCalculator(matgl.load_model(name), stress_unit="eV/A3")
+
+
+def drawn(run: Path, n: int) -> list[Atoms]:
+    """Candidates drawn from all that were screened and have an energy, at the volume of that energy."""
+    shards = [path.name for path in sorted((run / "screened").glob("*.parquet"))]
+    filled = pa.concat_tables(tables.read(run / "candidates" / name, tables.CANDIDATES) for name in shards)
+    screened = pa.concat_tables(tables.read(run / "screened" / name, tables.SCREENED) for name in shards)
+    filled = filled.set_column(filled.schema.get_field_index("volume_scale"), "volume_scale", screened["volume_scale"])
+    good = np.flatnonzero(pc.equal(screened["status"], "ok").to_numpy(zero_copy_only=False))
+    places = np.random.default_rng(0).choice(good, min(n, len(good)), replace=False)
+    lookup = TemplateLookup(tables.read(run / "templates.parquet", tables.TEMPLATES))
+    return [lookup.atoms(row) for row in filled.take(places).to_pylist()]
+
+
+def milliseconds(compute: Callable[[], Any], n: int, repeats: int) -> tuple[float, Any]:
+    """The best of some times, for a crystal, and what was computed."""
+    best, found = np.inf, None
+    for _ in range(repeats):
+        start = time.process_time()
+        found = compute()
+        best = min(best, time.process_time() - start)
+    return 1000 * best / n, found
+
+
+def by_ase(crystals: Sequence[Atoms], calculator: Calculator) -> list[tuple[float, np.ndarray]]:
+    """Energy per atom and forces of each."""
+    found = []
+    for crystal in crystals:
+        atoms = crystal.copy()
+        atoms.calc = calculator
+        atoms.get_stress()
+        found.append((atoms.get_potential_energy() / len(atoms), atoms.get_forces()))
+    return found
+
+
+def main(run: Path, names: Sequence[str], candidates: int, batch_size: int, repeats: int) -> None:
+    crystals = drawn(run, candidates)
+    sites = [atoms.arrays["site"] for atoms in crystals]
+    n = len(crystals)
+    atoms = np.mean([len(crystal) for crystal in crystals])
+    print(f"{n} candidates of {atoms:.1f} atoms and {np.mean([s.max() + 1 for s in sites]):.1f} sites; ms for each")
+    print("| potential | ASE | energy | forces | energy by orbit | forces by orbit | meV/atom | meV/Å |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in names:
+        potential = load(PotentialOptions(name=name) if name in NAMES else PotentialOptions(name="m3gnet", path=name))
+        torch.set_num_threads(1)
+        calculator = own_calculator(name)
+        by_ase(crystals[:1], calculator)
+        spent, theirs = milliseconds(lambda c=calculator: by_ase(crystals, c), n, repeats)
+        cells, found = [f"{spent:.1f}"], []
+        for orbits in (None, sites) if potential.by_orbit else (None,):
+            for more in (False, True):
+
+                def ours(p=potential, o=orbits, m=more) -> Any:
+                    return p.evaluate(crystals, forces=m, stress=m, batch_size=batch_size, orbits=o)
+
+                ours()
+                time_of_ours, evaluation = milliseconds(ours, n, repeats)
+                cells.append(f"{time_of_ours:.1f} ({spent / time_of_ours:.1f}×)")
+                found.append(evaluation)
+        cells += [""] * (5 - len(cells))
+        energies = np.array([energy for energy, _ in theirs])
+        off = max(float(np.nanmax(np.abs(e.energy_per_atom - energies))) for e in found)
+        forces = max(float(np.abs(a - b).max()) for a, (_, b) in zip(found[1].forces, theirs, strict=True))
+        print(f"| {potential.name} | {' | '.join(cells)} | {1000 * off:.3f} | {1000 * forces:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="results folder of a run")
+    parser.add_argument("names", nargs="+", help="potentials")
+    parser.add_argument("--candidates", type=int, default=48)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=2)
+    arguments = parser.parse_args()
+    main(arguments.run, arguments.names, arguments.candidates, arguments.batch_size, arguments.repeats)

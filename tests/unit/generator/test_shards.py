@@ -1,0 +1,44 @@
+"""Shards of templates: all samples once, and each batch with random numbers of its own."""
+
+import pytest
+
+from cgwgan_core.crystallography.matching import Distinct
+from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.generator import shards
+from cgwgan_core.generator.checkpoint import SHIPPED, TrainedModel, load_generator
+from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.selection import TemplateOptions
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return load_generator(SHIPPED)
+
+
+@pytest.mark.parametrize(("samples", "number"), [(10, 4), (3, 8), (120_000, 7)])
+def test_shards_share_out_all_samples(samples: int, number: int) -> None:
+    each = [shards.samples_of_shard(samples, shard, number) for shard in range(number)]
+    assert sum(each) == samples
+    assert max(each) - min(each) <= 1
+
+
+def test_batches_and_shards_differ_and_nothing_repeats(model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "CHUNK", 60)
+    options = TemplateOptions()
+
+    def found(shard: int) -> list[Templates]:
+        drawn = shards.selections(model, 100, PSEUDOCOUNT, ["cubic", 62], options, shard, run_seed=1)
+        return [selection.found for selection in drawn]
+
+    first, second = found(0)
+    assert min(len(first), len(second)) > 5
+    assert (first.cell[:5] != second.cell[:5]).any()
+    both = Templates.concat([first, second])
+    assert not Distinct(options.tolerance, 1).add(both, are_canonical=True).any()
+    assert (found(1)[0].cell[:5] != first.cell[:5]).any()
+
+
+def test_only_the_groups_that_are_asked_for_are_drawn(model: TrainedModel) -> None:
+    (selection,) = shards.selections(model, 50, PSEUDOCOUNT, ["cubic", 62], TemplateOptions(), 0, run_seed=1)
+    assert all(group == 62 or group >= 195 for group in selection.requested.tolist())
+    assert {62} < set(selection.requested.tolist())

@@ -1,0 +1,108 @@
+"""What a run found: rows joined from its tables, a sentence that claims no more, bands of the crystals drawn."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from cgwgan_core.results.findings import Findings, findings, read_bands, sentence
+from cgwgan_core.results.funnel import RunFiles
+
+Run = Callable[..., dict[str, Any]]
+
+
+def rows_of(*paths: str) -> dict[str, dict[str, Any]]:
+    return {row["candidate_id"]: row for path in paths for row in pq.read_table(path).to_pylist()}
+
+
+def test_judged_crystals_have_their_phonons_and_what_was_known_before(run_files: Run) -> None:
+    files = RunFiles(**run_files(stable=2, chosen=5))
+    found = findings(files)
+    before, phonons = rows_of(files.compared), rows_of(*files.phonons)
+    assert [row["phonon_rank"] for row in found.judged] == [1, 2, 3, 4, 5]
+    for row in found.judged:
+        name = row["candidate_id"]
+        assert row["formula"] == before[name]["formula"]
+        assert (row["verdict"], row["status"]) == (phonons[name]["verdict"], phonons[name]["status"])
+    # the tight relaxation lowers each energy by 0.004 eV/atom; the last was not relaxed
+    lower = [row["energy_above_hull"] - before[row["candidate_id"]]["energy_above_hull"] for row in found.judged]
+    assert lower == pytest.approx([-0.004] * 4 + [0])
+    assert found.judged[-1]["spacegroup"] == before[found.judged[-1]["candidate_id"]]["spacegroup"]
+    assert (found.asked, found.stable, found.borderline, found.potential) == (5, -0.1, -0.5, "M3GNet-test")
+
+
+def test_children_follow_their_parents_and_repeats_name_their_match(run_files: Run) -> None:
+    files = RunFiles(**run_files(stable=2, chosen=6, repeats=1, children=True))
+    found = findings(files)
+    places = {row["candidate_id"]: i for i, row in enumerate(found.judged)}
+    children = [row for row in found.judged if row["parent_id"]]
+    assert len(children) == 3
+    for child in children:
+        assert places[child["candidate_id"]] == places[child["parent_id"]] + 1
+    assert [row["repeats"] for row in found.judged if row["repeats"]] == ["known already: mp-42"]
+
+
+def test_survivors_are_by_energy_and_know_their_template(run_files: Run) -> None:
+    files = RunFiles(**run_files(stable=4, chosen=5))
+    found = findings(files)
+    heights = [row["energy_above_hull"] for row in found.survivors]
+    assert len(heights) == 4
+    assert heights == sorted(heights)
+    templates = {row["template_id"]: row["in_training"] for row in pq.read_table(files.templates).to_pylist()}
+    assert [row["in_training"] for row in found.survivors] == [templates[r["template_id"]] for r in found.survivors]
+
+
+def crystal(hull: float | None, verdict: str | None, lowest: float = 0.0) -> dict[str, Any]:
+    return {
+        "formula": "BaRuO3",
+        "spacegroup": 221,
+        "energy_above_hull": hull,
+        "verdict": verdict,
+        "min_frequency": lowest,
+    }
+
+
+def found(survivors: list[dict[str, Any]], judged: list[dict[str, Any]], asked: int) -> Findings:
+    return Findings(survivors, judged, asked, -0.1, -0.5, "CHGNet")
+
+
+def test_the_sentence_of_a_run_without_verdicts() -> None:
+    assert sentence(Findings([], [], 0)).startswith("No crystal of this run reached the phonon calculations")
+    failed = [crystal(0.1, None)] * 2
+    assert sentence(found([], failed, 2)).startswith("The phonon calculations of all 2 crystals failed")
+
+
+def test_the_sentence_of_a_run_without_survivors() -> None:
+    unstable = [crystal(0.1, "unstable", -3.0), crystal(0.1, "unstable", -0.7), crystal(0.1, None)]
+    text = sentence(found([], unstable, 3))
+    assert "None of the 2 crystals whose phonons were computed is dynamically stable" in text
+    assert "BaRuO₃ (Pm-3m), whose lowest frequency is −0.70 THz" in text
+    known = sentence(found([], [crystal(0.1, "stable")], 1))
+    assert known.startswith("1 of the 1 crystal whose phonons were computed is dynamically stable")
+    assert "none is new" in known
+
+
+def test_the_sentence_counts_survivors_repeats_and_what_is_near_the_hull() -> None:
+    best, far, unknown = crystal(-0.02, "stable"), crystal(0.3, "borderline"), crystal(None, "stable")
+    judged = [best, far, unknown, crystal(0.0, "stable"), crystal(0.1, "unstable", -2.0)]
+    text = sentence(found([best, far, unknown], judged, 5))
+    assert text.startswith("3 of the 5 crystals whose phonons were computed are dynamically stable")
+    assert "1 of them only borderline, below −0.10 THz" in text
+    assert "and 1 more repeat one of them or a known phase" in text
+    assert "lies 0.020 eV/atom below the hull" in text
+    assert "1 of the 3 lies less than 0.1 eV/atom above it" in text
+
+
+def test_bands_are_those_of_the_crystals_drawn(run_files: Run) -> None:
+    files = RunFiles(**run_files(stable=2, chosen=5))
+    drawn = findings(files).survivors[::-1]
+    bands = read_bands(files.phonons, drawn)
+    stored = rows_of(*files.phonons)
+    assert len(bands) == 2
+    for band, row in zip(bands, drawn, strict=True):
+        assert band.frequencies.shape == (93, 3 * row["n_atoms"])
+        assert np.array_equal(band.frequencies.ravel(), stored[row["candidate_id"]]["band_frequencies"])
+        assert band.verdict.startswith(row["verdict"])
+        assert band.stable
