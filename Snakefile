@@ -11,6 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from cgwgan_core.potentials.roles import ROLES, VARIABLE, assign
 from cgwgan_core.workflow.codedigest import code_digest
 from cgwgan_core.workflow.config import problems
 
@@ -30,6 +31,7 @@ os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [workflow.basedir, os.
 
 wildcard_constraints:
     shard=r"\d+",
+    role="|".join(ROLES),
 
 
 localrules:

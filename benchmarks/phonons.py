@@ -1,67 +1,37 @@
-"""What each potential says about crystals whose stability is known, and whether the phonons are right.
+"""Whether the phonons are right: beside plain calculations.
 
-    python benchmarks/phonons.py known chgnet sevennet-l3i5 /path/to/M3GNet-MP-2021.2.8-PES
-    python benchmarks/phonons.py plain /path/to/M3GNet-MP-2021.2.8-PES results/relaxed/*.parquet --crystals 10
+    python benchmarks/phonons.py /path/to/M3GNet-MP-2021.2.8-PES results/relaxed/*.parquet --crystals 10
 
-``known`` prints the first table of ``docs/benchmarks/phonons.md``, one column a potential. ``plain`` computes crystals
-of a run once more by phonopy and matgl's own ASE calculator, one supercell at a time. It compares the lowest
-frequencies and the processor time for the forces. It does so in double precision, with displacements so short that
-hardly a pair crosses the potential's cutoff; and in single precision with the displacements of this program, as such a
-script is mostly run. One process of one thread does all.
+Crystals of a run are computed once more by phonopy and matgl's own ASE calculator, one supercell at a time. The lowest
+frequencies are compared, and the processor time for the forces. This is done in double precision, with displacements so
+short that hardly a pair crosses the potential's cutoff; and in single precision with the displacements of this program,
+as such a script is mostly run. One process of one thread does all. ``known_phonons.py`` has crystals whose stability is
+known.
 """
 
 import argparse
 import logging
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from cgwgan_core.crystallography.structures import row_to_atoms
 from cgwgan_core.phonons.bands import standardise
-from cgwgan_core.phonons.children import child
 from cgwgan_core.phonons.force_constants import displaced
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult, phonons
-from cgwgan_core.potentials.load import NAMES, PotentialOptions, load
+from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.potentials.neighbours import neighbours
-from cgwgan_core.potentials.protocol import Potential
-from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS
 from cgwgan_core.workflow import tables
-
-PLACES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
-
-
-def _perovskite(a: str, b: str, edge: float) -> Atoms:
-    return Atoms([a, b, "O", "O", "O"], scaled_positions=PLACES, cell=[edge] * 3, pbc=True)
-
-
-CRYSTALS = {
-    "Si, diamond": (bulk("Si", "diamond", a=5.47), True),
-    "MgO, rocksalt": (bulk("MgO", "rocksalt", a=4.25), True),
-    "NaCl, rocksalt": (bulk("NaCl", "rocksalt", a=5.69), True),
-    "BaO, rocksalt": (bulk("BaO", "rocksalt", a=5.6), True),
-    "RuO2, rutile": (next(c.atoms() for c in KNOWN_CRYSTALS if c.formula == "RuO2"), True),
-    "BaTiO3, cubic": (_perovskite("Ba", "Ti", 4.03), False),
-    "SrTiO3, cubic": (_perovskite("Sr", "Ti", 3.94), False),
-}
-"""Crystals, and whether they are minima of the DFT energy (PBE; RuO2 without magnetic order)."""
-
 
 SHORT = 1e-4
 """Å; in double precision forces tell such a displacement well. Where a pair is that near to the cutoff, half as far."""
-
-
-def named(name: str) -> Potential:
-    """A potential by its name, or M3GNet from a folder."""
-    return load(PotentialOptions(name=name) if name in NAMES else PotentialOptions(name="m3gnet", path=name))
 
 
 def ase_calculator(folder: str, double: bool = False) -> Calculator:
@@ -81,35 +51,6 @@ def ase_calculator(folder: str, double: bool = False) -> Calculator:
     return calculator
 
 
-def known(potentials: list[str], options: PhononOptions) -> None:
-    """Print a table of verdicts and lowest frequencies; for the unstable, the child along the imaginary mode."""
-    print("| crystal | DFT | " + " | ".join(Path(name).name for name in potentials) + " |")
-    print("|---|---|" + "---|" * len(potentials))
-    lines = {name: f"| {name} | {'stable' if right else 'unstable'} |" for name, (_, right) in CRYSTALS.items()}
-    for given in potentials:
-        potential = named(given)
-        for name, (atoms, right) in CRYSTALS.items():
-            result = phonons(atoms, potential, options)
-            if result.verdict is None:
-                lines[name] += f" {result.status} |"
-                continue
-            wrong = "" if right == (result.verdict != "unstable") else " **wrong**"
-            told = f"{result.verdict} {result.min_frequency:+.2f}{wrong}"
-            if result.properties:
-                bulk = result.properties["bulk_modulus"]
-                told += ", elastically unstable" if bulk is None else f", B {bulk:.0f} GPa"
-            if result.verdict == "unstable":
-                found = child(name, result, potential, options)
-                if found.energy_gain is None:
-                    told += f"; child: {found.status}"
-                else:
-                    told += (
-                        f"; child {found.spacegroup}, {1000 * found.energy_gain:.1f} meV/atom lower, {found.verdict}"
-                    )
-            lines[name] += f" {told} |"
-    print("\n".join(lines.values()), flush=True)
-
-
 def plain(folder: str, shards: list[str], number: int, most_atoms: int, options: PhononOptions) -> None:
     """Compare with plain calculations for so many relaxed crystals, spread evenly by size."""
     columns = ["candidate_id", "lattice", "numbers", "frac_coords", "status"]
@@ -117,7 +58,8 @@ def plain(folder: str, shards: list[str], number: int, most_atoms: int, options:
     rows = [row for row in rows if row["status"] == "ok" and len(row["numbers"]) <= most_atoms]
     rows.sort(key=lambda row: (len(row["numbers"]), row["candidate_id"]))
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, number).round().astype(int))]
-    potential, calculator = named(folder), ase_calculator(folder)
+    potential = load(PotentialOptions(name="m3gnet", path=folder))
+    calculator = ase_calculator(folder)
     torch.set_num_threads(1)
     found = []
     for row in rows:
@@ -219,26 +161,18 @@ def _to_ase(cell: PhonopyAtoms) -> Atoms:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = parser.add_subparsers(dest="part", required=True)
-    first = parts.add_parser("known", help="verdicts on known crystals")
-    first.add_argument("potentials", nargs="+", help="names of potential.name, or folders of M3GNet potentials")
-    second = parts.add_parser("plain", help="against phonopy and matgl's ASE calculator")
-    second.add_argument("potential", help="the folder of an M3GNet potential")
-    second.add_argument("shards", nargs="+", help="results/relaxed/*.parquet")
-    second.add_argument("--crystals", type=int, default=10)
-    second.add_argument("--most-atoms", type=int, default=60, help="in the cell of a crystal")
-    for part in (first, second):
-        part.add_argument("--supercell", type=int, help="so many repeats each way, instead of 10 Å")
+    parser.add_argument("potential", help="the folder of an M3GNet potential")
+    parser.add_argument("shards", nargs="+", help="results/relaxed/*.parquet")
+    parser.add_argument("--crystals", type=int, default=10)
+    parser.add_argument("--most-atoms", type=int, default=60, help="in the cell of a crystal")
+    parser.add_argument("--supercell", type=int, help="so many repeats each way, instead of 10 Å")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable()
     options = PhononOptions()
     if given.supercell:
         options = PhononOptions(min_length=None, supercell=(given.supercell,) * 3)
-    if given.part == "known":
-        known(given.potentials, options)
-    else:
-        plain(given.potential, given.shards, given.crystals, given.most_atoms, options)
+    plain(given.potential, given.shards, given.crystals, given.most_atoms, options)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Potentials beside their own ASE calculators, on candidates of a run, in one process of one thread.
+"""Potentials beside their own ASE calculators and torch-sim, on candidates of a run, in one process of one thread.
 
-    python benchmarks/potentials.py results chgnet sevennet-0 sevennet-l3i5 M3GNet-MP-2021.2.8-PES --candidates 48
+    python benchmarks/potentials.py results chgnet sevennet-l3i5 m3gnet=M3GNet-MP-2021.2.8-PES nequix=WEIGHTS.pt
 
-A potential is a name of ``potential.name``, or a folder of M3GNet's. Candidates are drawn from all that have an energy.
-Columns are processor milliseconds for a crystal:
+A potential is a name of ``potential.name``, with ``=`` and ``potential.path`` where it needs one. Candidates are drawn
+from all that have an energy. Columns are processor milliseconds for a crystal:
 
 - ``ASE``: the library's own calculator, one crystal after the other, asked for energy, forces and stress, since most
   compute them all in any case;
+- ``torch-sim``: the library's own model for torch-sim, in the same batches, asked for the same; empty where it offers
+  none, or torch-sim is not installed;
 - ``energy`` and ``forces``: :meth:`Potential.evaluate` in batches, without and with forces and stress;
 - ``... by orbit``: one atom of each orbit, where the potential can.
 
-The last columns are the largest differences to the calculator: energy (meV/atom) and, in batches, forces (meV/Å).
+The last columns are the largest differences to the calculator: energy (meV/atom) and, in batches, forces (meV/Å). The
+first call of each is not counted: it compiles.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +34,55 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from cgwgan_core.potentials.load import NAMES, PotentialOptions, load
+from cgwgan_core.potentials.engines import torch_sim_is_there
+from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.protocol import Evaluation, Potential
+from cgwgan_core.potentials.sevennet import WEIGHTS
+from cgwgan_core.potentials.torch_sim_model import TorchSimModel
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.workflow import tables
 
 warnings.filterwarnings("ignore")
 
 
-def own_calculator(name: str) -> Calculator:
+def own_calculator(options: PotentialOptions) -> Calculator:
     """The calculator that the potential's library offers."""
     # ruff: noqa: PLC0415 - one library of several
-    if name == "chgnet":
+    if options.name == "chgnet":
         from chgnet.model.dynamics import CHGNetCalculator
 
         return CHGNetCalculator(use_device="cpu", verbose=False)
-    if name.startswith("sevennet"):
+    if options.name.startswith("sevennet"):
         from sevenn.calculator import SevenNetCalculator
 
-        return SevenNetCalculator(name.replace("sevennet", "7net"), device="cpu")
+        return SevenNetCalculator(options.name.replace("sevennet", "7net"), device="cpu")
+    if options.name == "nequix":
+        from nequix.calculator import NequixCalculator
+
+        return NequixCalculator(model_path=options.path, backend="torch", use_kernel=False)
     import matgl
     from matgl.ext.ase import PESCalculator
 
-    return PESCalculator(matgl.load_model(name), stress_unit="eV/A3")
+    return PESCalculator(matgl.load_model(options.path), stress_unit="eV/A3")
+
+
+def own_model(options: PotentialOptions) -> Potential | None:
+    """The model that the potential's library offers to torch-sim."""
+    if not torch_sim_is_there():
+        return None
+    if options.name.startswith("sevennet"):
+        import sevenn
+        from sevenn.torchsim import SevenNetModel
+
+        file = Path(sevenn.__file__).parent / "pretrained_potentials" / WEIGHTS[options.name]
+        return TorchSimModel(SevenNetModel(str(file), device="cpu"), options.name, "mp_uncorrected", "", {})
+    if options.name == "nequix":
+        from nequix.torch_sim import NequixTorchSimModel
+
+        cpu = torch.device("cpu")
+        model = NequixTorchSimModel(options.path, use_kernel=False, device=cpu, dtype=torch.float32)
+        return TorchSimModel(model, options.name, "mp_uncorrected", "", {})
+    return None
 
 
 def drawn(run: Path, n: int) -> list[Atoms]:
@@ -87,32 +118,44 @@ def by_ase(crystals: Sequence[Atoms], calculator: Calculator) -> list[tuple[floa
     return found
 
 
+def in_batches(
+    crystals: Sequence[Atoms], batch_size: int, repeats: int, potential: Potential, orbits: Any, more: bool
+) -> tuple[float, Evaluation]:
+    """Milliseconds for each, and what was found; with forces and stress if ``more``."""
+
+    def compute() -> Evaluation:
+        return potential.evaluate(crystals, forces=more, stress=more, batch_size=batch_size, orbits=orbits)
+
+    compute()
+    return milliseconds(compute, len(crystals), repeats)
+
+
+def named(text: str) -> PotentialOptions:
+    """From ``name`` or ``name=path``."""
+    name, _, path = text.partition("=")
+    return PotentialOptions(name=name, path=path or None)
+
+
 def main(run: Path, names: Sequence[str], candidates: int, batch_size: int, repeats: int) -> None:
     crystals = drawn(run, candidates)
     sites = [atoms.arrays["site"] for atoms in crystals]
     n = len(crystals)
     atoms = np.mean([len(crystal) for crystal in crystals])
     print(f"{n} candidates of {atoms:.1f} atoms and {np.mean([s.max() + 1 for s in sites]):.1f} sites; ms for each")
-    print("| potential | ASE | energy | forces | energy by orbit | forces by orbit | meV/atom | meV/Å |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| potential | ASE | torch-sim | energy | forces | energy by orbit | forces by orbit | meV/atom | meV/Å |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in names:
-        potential = load(PotentialOptions(name=name) if name in NAMES else PotentialOptions(name="m3gnet", path=name))
+        potential, calculator, model = load(named(name)), own_calculator(named(name)), own_model(named(name))
         torch.set_num_threads(1)
-        calculator = own_calculator(name)
         by_ase(crystals[:1], calculator)
         spent, theirs = milliseconds(lambda c=calculator: by_ase(crystals, c), n, repeats)
-        cells, found = [f"{spent:.1f}"], []
-        for orbits in (None, sites) if potential.by_orbit else (None,):
-            for more in (False, True):
-
-                def ours(p=potential, o=orbits, m=more) -> Any:
-                    return p.evaluate(crystals, forces=m, stress=m, batch_size=batch_size, orbits=o)
-
-                ours()
-                time_of_ours, evaluation = milliseconds(ours, n, repeats)
-                cells.append(f"{time_of_ours:.1f} ({spent / time_of_ours:.1f}×)")
-                found.append(evaluation)
-        cells += [""] * (5 - len(cells))
+        batched = partial(in_batches, crystals, batch_size, repeats)
+        runs = [(potential, orbits, more) for orbits in (None, sites) for more in (False, True)]
+        measured = [batched(*run) for run in (runs if potential.by_orbit else runs[:2])]
+        found = [evaluation for _, evaluation in measured]
+        times = [batched(model, None, True)[0] if model else None, *(time_of for time_of, _ in measured)]
+        cells = [f"{spent:.1f}", *("" if t is None else f"{t:.1f} ({spent / t:.1f}×)" for t in times)]
+        cells += [""] * (6 - len(cells))
         energies = np.array([energy for energy, _ in theirs])
         off = max(float(np.nanmax(np.abs(e.energy_per_atom - energies))) for e in found)
         forces = max(float(np.abs(a - b).max()) for a, (_, b) in zip(found[1].forces, theirs, strict=True))
@@ -122,7 +165,7 @@ def main(run: Path, names: Sequence[str], candidates: int, batch_size: int, repe
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="results folder of a run")
-    parser.add_argument("names", nargs="+", help="potentials")
+    parser.add_argument("names", nargs="+", help="potentials, as name or name=path")
     parser.add_argument("--candidates", type=int, default=48)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=2)

@@ -4,7 +4,8 @@
 
 - ``ASE``: matgl's ``PESCalculator``, ``FixSymmetry``, ``FrechetCellFilter`` and ``BFGS``, one crystal after the other;
 - ``ours``: :func:`cgwgan_core.relaxation.relax.relax_together`, in their symmetry: one atom of each orbit;
-- ``ours, without symmetry``: the same crystals after a rattle, beside ASE's loop on these.
+- ``ours, without symmetry``: the same crystals after a rattle, beside ASE's loop on these;
+- with ``--judge``, that potential in symmetry, beside its relaxations from where M3GNet and CHGNet have ended.
 
 Times are those of the processor, in one process of one thread. Candidates are spread evenly over the shortlist.
 """
@@ -92,11 +93,29 @@ def line(name: str, found: Found, first: Found) -> str:
     )
 
 
+def cheap_first(crystals: Sequence[Atoms], judge: Potential, cheap: Sequence[Potential], how: Relaxation) -> None:
+    """Does a cheap relaxation save the judge's steps, and does the judge end in the same minima?"""
+    seconds, steps, alone = by_us(crystals, judge, how)
+    print(
+        "\n| way | seconds of the judge | its steps each | energy over the judge's alone, 10, 50, 90, 100 %, eV/atom |"
+    )
+    print("|---|---|---|---|")
+    print(f"| {judge.name} alone | {seconds:.1f} | {steps.mean():.0f} | |", flush=True)
+    for first in cheap:
+        relaxed = dict(relax_together(crystals, first, how))
+        ended = [relaxed[i].atoms if relaxed[i].ok else atoms for i, atoms in enumerate(crystals)]
+        seconds, steps, energies = by_us(ended, judge, how)
+        higher = np.quantile((energies - alone)[np.isfinite(energies - alone)], [0.1, 0.5, 0.9, 1.0])
+        told = ", ".join(f"{x:+.4f}" for x in higher)
+        print(f"| after {first.name} | {seconds:.1f} | {steps.mean():.0f} | {told} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of a run, with templates and ranked")
     parser.add_argument("--potential", required=True, help="folder of an M3GNet potential")
     parser.add_argument("--candidates", type=int, default=40)
+    parser.add_argument("--judge", help="name of a potential, such as sevennet-l3i5")
     given = parser.parse_args()
     torch.set_num_threads(1)
     options = RelaxOptions()
@@ -112,6 +131,9 @@ def main() -> None:
         theirs = by_ase(start, given.potential, how)
         print(line(f"ASE loop, {told}", theirs, theirs), flush=True)
         print(line(f"ours, {told}", by_us(start, potential, how), theirs), flush=True)
+    if given.judge:
+        judge, chgnet = load(PotentialOptions(given.judge)), load(PotentialOptions("chgnet"))
+        cheap_first(crystals, judge, [potential, chgnet], options.relaxation(keep_symmetry=True))
 
 
 if __name__ == "__main__":

@@ -18,4 +18,29 @@ def block(stage, *without):
 
 
 # The environment may name the folder of M3GNet's weights; a change of it reruns what depends on it.
-POTENTIAL_FOLDER = os.environ.get("CGWGAN_POTENTIAL")
+POTENTIALS = assign(config, os.environ.get(VARIABLE))
+
+
+def options_of(role):
+    """Which potential has a role, without what merely checks it; None where the run has none."""
+    assigned = POTENTIALS[role]
+    return assigned and assigned.options
+
+
+def report_of(role):
+    """The report on a role's potential as a list, empty where the run has none."""
+    return [f"results/{role}.json"] if POTENTIALS[role] else []
+
+
+def second_phonons(path):
+    """Files of the second judge's phonons; none where the run has one judge."""
+    return expand(path, shard=shards("phonons")) if POTENTIALS["second_potential"] else []
+
+
+# Whether a cheap potential screens, and the judge sees the best part only.
+CASCADE = POTENTIALS["screening_potential"] is not None
+
+
+def promoted(path):
+    """Files of the promoted candidates; none where one potential does all."""
+    return expand(path, shard=shards("cascade")) if CASCADE else []

@@ -1,14 +1,16 @@
-# Relaxation: the potential and its proof, the known phases, the shortlist, what of it is new.
+# Relaxation: the potentials and their proof, the known phases, the shortlist, what of it is new.
 
 
 rule verify_potential:
-    """Choose the potential and prove it on known crystals before anything is computed with it."""
+    """Prove a potential on known crystals before anything is computed with it."""
     output:
-        potential="results/potential.json",
+        potential="results/{role}.json",
     log:
-        "results/logs/verify_potential.log",
+        "results/logs/verify_potential/{role}.log",
     benchmark:
-        "results/benchmarks/verify_potential.tsv"
+        "results/benchmarks/verify_potential/{role}.tsv"
+    # all potentials first, also one that is needed last
+    priority: 100
     conda:
         "../envs/default.yaml"
     threads: 1
@@ -17,10 +19,11 @@ rule verify_potential:
         runtime=30,
     params:
         code=digest("verify_potential"),
-        options=config["potential"],
-        folder=POTENTIAL_FOLDER,
+        potential=lambda wildcards: options_of(wildcards.role),
+        why=lambda wildcards: POTENTIALS[wildcards.role].why,
+        tolerance=config["potential"]["tolerance"],
     message:
-        "Verifying the potential on known crystals"
+        "Verifying the {wildcards.role} on known crystals"
     script:
         "../scripts/verify_potential.py"
 
@@ -45,8 +48,7 @@ rule known_phases:
     params:
         code=digest("known_phases"),
         options=config["hull"],
-        potential=block("potential", "tolerance"),
-        folder=POTENTIAL_FOLDER,
+        potential=options_of("potential"),
         chemistry=config["chemistry"],
     message:
         "Relaxing the known phases of {params.chemistry}"
@@ -76,8 +78,7 @@ rule relax:
     params:
         code=digest("relax"),
         options=block("relax", "shards"),
-        potential=block("potential", "tolerance"),
-        folder=POTENTIAL_FOLDER,
+        potential=options_of("potential"),
         shards=config["relax"]["shards"],
     message:
         "Relaxing the shortlist, shard {wildcards.shard}"
@@ -92,6 +93,7 @@ rule compare:
         structures="results/data/structures.parquet",
         asu="results/data/asu.parquet",
         known_phases="results/known_phases.parquet",
+        second_potential=report_of("second_potential"),
     output:
         compared="results/compared.parquet",
     log:
@@ -109,9 +111,7 @@ rule compare:
         chemistry=config["chemistry"],
         phonons=config["phonons"]["top"],
         symprec=config["asu"]["symprec"],
-        potential=block("potential", "tolerance"),
-        second=config["second_potential"],
-        folder=POTENTIAL_FOLDER,
+        second=options_of("second_potential"),
     message:
         "Comparing the relaxed crystals with each other and with the database"
     script:

@@ -6,6 +6,7 @@ rule store:
     input:
         compared="results/compared.parquet",
         phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        second_phonons=second_phonons("results/second_phonons/{shard}.parquet"),
         structures="results/data/structures.parquet",
         known_phases="results/known_phases.parquet",
     output:
@@ -48,12 +49,18 @@ rule report:
         candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
         candidate_counts=expand("results/candidates/{shard}.json", shard=shards("infill")),
         potential="results/potential.json",
+        screening_potential=report_of("screening_potential"),
+        second_potential=report_of("second_potential"),
         screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
+        promoted=promoted("results/promoted/{shard}.parquet"),
+        promotion_counts=promoted("results/promoted.json"),
+        evaluated=promoted("results/evaluated/{shard}.parquet"),
         ranked="results/ranked.parquet",
         ranking_counts="results/ranking_counts.json",
         relaxed=expand("results/relaxed/{shard}.parquet", shard=shards("relax")),
         compared="results/compared.parquet",
         phonons=expand("results/phonons/{shard}.parquet", shard=shards("phonons")),
+        second_phonons=second_phonons("results/second_phonons/{shard}.parquet"),
         stable="results/stable.parquet",
         stable_refused="results/stable_refused.parquet",
     output:

@@ -1,4 +1,4 @@
-# Screening: elements on templates, energies of all candidates, the shortlist.
+# Screening: elements on templates, energies of all candidates, of the best by the judge, the shortlist.
 
 
 rule infill:
@@ -34,7 +34,7 @@ rule screen:
     input:
         candidates="results/candidates/{shard}.parquet",
         templates="results/templates.parquet",
-        potential="results/potential.json",
+        potential="results/screening_potential.json" if CASCADE else "results/potential.json",
         known_phases="results/known_phases.parquet",
     output:
         screened="results/screened/{shard}.parquet",
@@ -51,10 +51,70 @@ rule screen:
     params:
         code=digest("screen"),
         options=block("screen", "rank_by", "top", "per_formula", "per_template"),
-        potential=block("potential", "tolerance"),
-        folder=POTENTIAL_FOLDER,
+        potential=options_of("screening_potential" if CASCADE else "potential"),
+        judge=not CASCADE,
     message:
         "Screening candidates, shard {wildcards.shard}"
+    script:
+        "../scripts/screen.py"
+
+
+rule promote:
+    """The candidates that the judge evaluates: the best by the screening potential, and a random sample."""
+    input:
+        screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
+        candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
+    output:
+        promoted=expand("results/promoted/{shard}.parquet", shard=shards("cascade")),
+        counts="results/promoted.json",
+    log:
+        "results/logs/promote.log",
+    benchmark:
+        "results/benchmarks/promote.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("promote"),
+        options=block("cascade", "shards", "refine_below"),
+        rank_by=config["screen"]["rank_by"],
+        seed=config["seed"],
+    message:
+        "Choosing the candidates that the judge evaluates"
+    script:
+        "../scripts/promote.py"
+
+
+rule evaluate:
+    """Energies of one shard of the promoted candidates by the judge."""
+    input:
+        candidates="results/promoted/{shard}.parquet",
+        templates="results/templates.parquet",
+        potential="results/potential.json",
+        known_phases="results/known_phases.parquet",
+    output:
+        screened="results/evaluated/{shard}.parquet",
+    log:
+        "results/logs/evaluate/{shard}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("screen"),
+        options=block("screen", "rank_by", "top", "per_formula", "per_template", "refine_below")
+        | {"refine_below": config["cascade"]["refine_below"]},
+        potential=options_of("potential"),
+        judge=True,
+    message:
+        "Evaluating promoted candidates with the judge, shard {wildcards.shard}"
     script:
         "../scripts/screen.py"
 
@@ -62,8 +122,10 @@ rule screen:
 rule rank:
     """The shortlist: best first, each crystal once, the known phases named and set aside."""
     input:
-        screened=expand("results/screened/{shard}.parquet", shard=shards("infill")),
-        candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
+        screened=promoted("results/evaluated/{shard}.parquet")
+        or expand("results/screened/{shard}.parquet", shard=shards("infill")),
+        candidates=promoted("results/promoted/{shard}.parquet")
+        or expand("results/candidates/{shard}.parquet", shard=shards("infill")),
         templates="results/templates.parquet",
         structures="results/data/structures.parquet",
         known_phases="results/known_phases.parquet",
@@ -85,6 +147,7 @@ rule rank:
         code=digest("rank"),
         options=block("screen", "batch_size", "min_distance_ratio", "refine_below"),
         chemistry=config["chemistry"],
+        cascade=CASCADE,
     message:
         "Ranking candidates"
     script:

@@ -2,10 +2,11 @@
 
 import pyarrow as pa
 
-from cgwgan_core.potentials.load import PotentialOptions, load
+from cgwgan_core.potentials.load import PotentialOptions
+from cgwgan_core.relaxation.known_crystals import load_checked
 from cgwgan_core.relaxation.novelty import Background, compare, relaxed_structures, summary
 from cgwgan_core.relaxation.prototypes import structure_types
-from cgwgan_core.relaxation.second_potential import chosen, second_opinions
+from cgwgan_core.relaxation.second_potential import second_opinions
 from cgwgan_core.screening.comparison import known_library
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job, logger
@@ -21,25 +22,27 @@ def main(
     chemistry: list[str],
     phonons: int,
     symprec: float,
-    first: PotentialOptions,
     second: PotentialOptions | None,
+    checked: str | None,
     made_from: Provenance,
 ) -> None:
     """Compare all shards of relaxed crystals.
 
     :param phonons: how many of them get phonons.
     :param symprec: tolerance of the crystals' symmetry, Å.
-    :param first: the potential that they were relaxed with, and ``second``, the one that is asked for its opinion.
+    :param second: another potential that is asked how far they lie above the hull; ``None``: there is none.
+    :param checked: ``second_potential.json``.
     """
     crystals = pa.concat_tables([tables.read(path, tables.RELAXED) for path in relaxed])
     phases = tables.read(known_phases, tables.KNOWN_PHASES)
     database = tables.read_batches(asu, tables.ASU), tables.read_batches(structures, tables.STRUCTURES)
-    asked = chosen(first, second)
     background = Background(
         known=known_library(tables.read_batches(structures, tables.STRUCTURES), phases, chemistry),
         known_phases=phases,
         types=structure_types(relaxed_structures(crystals), *database, symprec),
-        opinions=second_opinions(crystals.to_pylist(), phases, load(asked)) if asked else {},
+        opinions=second_opinions(crystals.to_pylist(), phases, load_checked(second, checked))
+        if second and checked
+        else {},
     )
     rows = list(compare(crystals, background, phonons))
     tables.write(output, rows, tables.COMPARED, made_from)
@@ -58,7 +61,7 @@ if __name__ == "__main__":
             chemistry=snakemake.params.chemistry,
             phonons=snakemake.params.phonons,
             symprec=snakemake.params.symprec,
-            first=PotentialOptions(**snakemake.params.potential),
             second=PotentialOptions(**snakemake.params.second) if snakemake.params.second else None,
+            checked=next(iter(snakemake.input.second_potential), None),
             made_from=made_from,
         )

@@ -23,9 +23,12 @@ def main(
 
     :param checked: ``potential.json``.
     """
-    batches = [within(batch, chemistry) for batch in tables.read_batches(structures, tables.STRUCTURES)]
-    found = pa.concat_tables(batches) if batches else tables.STRUCTURES.empty_table()
-    rows = relax_known_phases(found, chemistry, load_checked(potential, checked), options)
+    parts, total, without = [tables.STRUCTURES.empty_table()], 0, 0
+    for batch in tables.read_batches(structures, tables.STRUCTURES):
+        parts.append(within(batch, chemistry))
+        total, without = total + batch.num_rows, without + batch["formation_energy_per_atom"].null_count
+    share = 1 - without / total if total else 0.0
+    rows = relax_known_phases(pa.concat_tables(parts), chemistry, load_checked(potential, checked), options, share)
     tables.write(known_phases, rows, tables.KNOWN_PHASES, made_from)
 
 

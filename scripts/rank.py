@@ -19,12 +19,20 @@ def main(
     counts: str,
     chemistry: list[str],
     options: RankOptions,
+    cascade: bool,
     made_from: Provenance,
 ) -> None:
+    """Write the shortlist.
+
+    :param cascade: whether the candidates are those that a screening potential promoted.
+    """
+    schema = tables.PROMOTED if cascade else tables.CANDIDATES
     known = known_library(
         tables.read_batches(structures, tables.STRUCTURES), tables.read(known_phases, tables.KNOWN_PHASES), chemistry
     )
-    kept, walked_past, result = rank(screened, candidates, tables.read(templates, tables.TEMPLATES), known, options)
+    kept, walked_past, result = rank(
+        screened, candidates, tables.read(templates, tables.TEMPLATES), known, options, schema
+    )
     tables.write(ranked, kept, tables.RANKED, made_from)
     tables.write(refused, walked_past, tables.RANKING_REFUSED, made_from)
     write_json(counts, result)
@@ -44,5 +52,6 @@ if __name__ == "__main__":
             counts=snakemake.output.counts,
             chemistry=snakemake.params.chemistry,
             options=RankOptions(**snakemake.params.options),
+            cascade=snakemake.params.cascade,
             made_from=made_from,
         )

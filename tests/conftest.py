@@ -34,7 +34,8 @@ def shared_models() -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one complete small run of the workflow, from the AFLOW prototypes to the report, with CHGNet.
+    """The folder of one complete small run of the workflow, from the AFLOW prototypes to the report: CHGNet screens,
+    SevenNet-0 judges, CHGNet judges again.
 
     Tests must not change it; :func:`tests.support.workflow.copy_run` copies it.
     """

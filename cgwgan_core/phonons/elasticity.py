@@ -17,11 +17,13 @@ STRAIN = 0.0025
 """Size of each strain, both ways."""
 GPA = 160.21766208
 """GPa in 1 eV/Å³."""
+VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+"""Place of a component of a symmetric tensor in Voigt's notation."""
 STABLE_ABOVE = 0.1
 """GPa; an elastic eigenvalue this small is zero within the noise of a potential in single precision."""
 
 
-def elasticity(primitive: Atoms, phonon: Phonopy, potential: Potential) -> dict[str, Any]:
+def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> Floats:
     """Elastic constants at rest, with the atoms following the strain.
 
     The cell is strained both ways in six directions with the atoms carried along; stresses give the constants of
@@ -31,29 +33,9 @@ def elasticity(primitive: Atoms, phonon: Phonopy, potential: Potential) -> dict[
 
     :param primitive: relaxed primitive cell.
     :param phonon: its force constants.
-    :returns: columns of ``tables.PHONONS``; a crystal is mechanically stable if all six eigenvalues of the tensor
-        (Kelvin's notation, in which they do not depend on the axes) exceed :data:`STABLE_ABOVE`.
+    :returns: in Voigt's notation, (6, 6) GPa, symmetric but for noise not yet those of the crystal class.
     :raises RuntimeError: if the potential cannot treat a strained cell.
     """
-    tensor = elastic_tensor(primitive, phonon, potential)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of noise that the next step removes
-        found = ElasticTensor.from_voigt(tensor).fit_to_structure(AseAtomsAdaptor.get_structure(primitive), 0.01)
-    fitted = np.asarray(found.voigt)
-    lowest = float(np.linalg.eigvalsh(_kelvin(fitted)).min())
-    mechanical = lowest > STABLE_ABOVE
-    return {
-        "elastic_tensor": fitted.ravel().tolist(),
-        "elastic_min_eigenvalue": lowest,
-        "mechanically_stable": mechanical,
-        # averages of a tensor that is not positive have no meaning
-        "bulk_modulus": float(found.k_vrh) if mechanical else None,
-        "shear_modulus": float(found.g_vrh) if mechanical else None,
-    }
-
-
-def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> Floats:
-    """Elastic constants in Voigt's notation, (6, 6) GPa, symmetric but for noise not yet those of the crystal class."""
     strained = []
     for way in (1, -1):
         for j in range(6):
@@ -77,6 +59,50 @@ def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> F
         coupling / primitive.get_volume()
     )
     return GPA * (relaxed + relaxed.T) / 2
+
+
+def elasticity(primitive: Atoms, tensor: Floats) -> dict[str, Any]:
+    """What elastic constants say of a crystal.
+
+    :param tensor: as of :func:`elastic_tensor`.
+    :returns: columns of ``tables.PHONONS``; a crystal is mechanically stable if all six eigenvalues of the tensor
+        (Kelvin's notation, in which they do not depend on the axes) exceed :data:`STABLE_ABOVE`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of noise that the next step removes
+        found = ElasticTensor.from_voigt(tensor).fit_to_structure(AseAtomsAdaptor.get_structure(primitive), 0.01)
+    fitted = np.asarray(found.voigt)
+    lowest = float(np.linalg.eigvalsh(_kelvin(fitted)).min())
+    mechanical = lowest > STABLE_ABOVE
+    return {
+        "elastic_tensor": fitted.ravel().tolist(),
+        "elastic_min_eigenvalue": lowest,
+        "mechanically_stable": mechanical,
+        # averages of a tensor that is not positive have no meaning
+        "bulk_modulus": float(found.k_vrh) if mechanical else None,
+        "shear_modulus": float(found.g_vrh) if mechanical else None,
+    }
+
+
+def slowest_sound(primitive: Atoms, tensor: Floats, q: Floats) -> float:
+    """ρ v² of the slowest of the three sound waves along a wave vector, GPa; negative if it is imaginary.
+
+    It is the lowest eigenvalue of Christoffel's matrix, C_ijkl n_j n_l for a wave along n.
+
+    :param tensor: elastic constants in Voigt's notation, (6, 6) GPa.
+    :param q: reduced coordinates, not Γ.
+    """
+    along = np.linalg.inv(primitive.cell.array) @ q
+    along /= np.linalg.norm(along)
+    full = tensor[np.ix_(VOIGT.ravel(), VOIGT.ravel())].reshape(3, 3, 3, 3)
+    return float(np.linalg.eigvalsh(np.einsum("ijkl,j,l->ik", full, along, along)).min())
+
+
+def softest_strain(tensor: Floats) -> tuple[float, Floats]:
+    """The strain that a crystal resists least: the tensor's lowest eigenvalue, GPa, and its strain, (3, 3), norm 1."""
+    values, vectors = np.linalg.eigh(_kelvin(tensor))
+    components = vectors[:, 0] / np.array([1, 1, 1, *3 * [np.sqrt(2)]])
+    return float(values[0]), components[VOIGT]
 
 
 def _gamma_force_constants(phonon: Phonopy) -> Floats:

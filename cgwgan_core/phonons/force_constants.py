@@ -1,12 +1,12 @@
-"""Harmonic force constants by finite displacements, and the lowest frequency that follows from them."""
+"""Harmonic force constants by finite displacements."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 from phonopy import Phonopy
-from phonopy.phonon.band_structure import BandStructure
 from phonopy.structure.atoms import PhonopyAtoms
 
 from cgwgan_core.potentials.protocol import Evaluation, Potential
@@ -16,7 +16,11 @@ Forces = Callable[[list[Atoms]], Sequence[Floats]]
 """Forces of many structures: one (n, 3) array each, eV/Å."""
 
 
-def finite_displacements(primitive: Atoms, forces: Forces, supercell: Sequence[int], displacement: float) -> Phonopy:
+Supercell = Sequence[int] | NDArray[np.int64]
+"""Repeats of a primitive cell [3], or the supercell's vectors in its basis, a row each, (3, 3)."""
+
+
+def finite_displacements(primitive: Atoms, forces: Forces, supercell: Supercell, displacement: float) -> Phonopy:
     """Harmonic force constants from the forces of displaced supercells.
 
     Only displacements that symmetry does not relate are computed, in both directions where ± differ. Forces at rest,
@@ -25,21 +29,18 @@ def finite_displacements(primitive: Atoms, forces: Forces, supercell: Sequence[i
 
     :param primitive: primitive cell, idealised and at rest.
     :param forces: forces of many structures at once: the supercell at rest, then the displaced ones.
-    :param supercell: repeats of the cell [3].
     :param displacement: length of a displacement, Å.
     :returns: phonopy's object, ready for frequencies.
     """
     phonon = displaced(primitive, supercell, displacement)
-    at_rest, *found = forces([_to_ase(cell) for cell in (phonon.supercell, *displaced_cells(phonon))])
+    at_rest, *found = forces([to_ase(cell) for cell in (phonon.supercell, *displaced_cells(phonon))])
     phonon.forces = np.array([f - at_rest - (f - at_rest).mean(axis=0) for f in found])
     phonon.produce_force_constants(calculate_full_force_constants=False)
     phonon.symmetrize_force_constants(level=3)
     return phonon
 
 
-def displaced(
-    primitive: Atoms, supercell: Sequence[int], displacement: float, calculator: str | None = None
-) -> Phonopy:
+def displaced(primitive: Atoms, supercell: Supercell, displacement: float, calculator: str | None = None) -> Phonopy:
     """Phonopy's object with the displaced supercells of a primitive cell; see :func:`finite_displacements`.
 
     :param calculator: phonopy's name of the program that is to compute the forces.
@@ -49,7 +50,9 @@ def displaced(
         scaled_positions=primitive.get_scaled_positions(wrap=False),
         cell=primitive.cell.array,
     )
-    phonon = Phonopy(cell, supercell_matrix=np.diag(list(supercell)), primitive_matrix="P", calculator=calculator)
+    given = np.asarray(supercell)
+    matrix = np.diag(given) if given.ndim == 1 else given.T  # phonopy's vectors are columns
+    phonon = Phonopy(cell, supercell_matrix=matrix, primitive_matrix="P", calculator=calculator)
     phonon.generate_displacements(distance=displacement)
     return phonon
 
@@ -88,28 +91,6 @@ def evaluate_all(potential: Potential, structures: list[Atoms], **asked: Any) ->
     return found
 
 
-def lowest_mode(phonon: Phonopy, bands: BandStructure, mesh: Sequence[int]) -> tuple[float, list[float]]:
-    """The lowest frequency over the band path and a Γ-centred mesh, and its q-point.
-
-    At Γ the three acoustic modes are left out: the sum rule makes them zero, and what remains of them is
-    noise. Without an imaginary mode, the lowest is the acoustic branch at the q-point next to Γ: then its
-    sign means something, its size does not. Among equal frequencies the first q-point of the path, then of
-    the mesh, is named.
-
-    :returns: the frequency in THz, negative for an imaginary one, and q [3] in reduced coordinates.
-    """
-    grid = phonon.run_mesh(mesh, is_gamma_center=True)
-    q = np.concatenate([*bands.qpoints, grid.qpoints])
-    frequencies = np.concatenate([*bands.frequencies, grid.frequencies])
-    gamma = np.abs(q - np.round(q)).max(axis=1) < 1e-8
-    lowest = frequencies.min(axis=1)
-    # The three of smallest size: an optical mode that small could not be told from noise.
-    optical = np.sort(np.abs(frequencies[gamma]).argsort(axis=1)[:, 3:], axis=1)
-    left = np.take_along_axis(frequencies[gamma], optical, axis=1)
-    lowest[gamma] = left.min(axis=1, initial=np.inf)
-    first = int(np.flatnonzero(lowest <= lowest.min() + 1e-6)[0])
-    return float(lowest[first]), (q[first] + 0.0).tolist()
-
-
-def _to_ase(cell: PhonopyAtoms) -> Atoms:
+def to_ase(cell: PhonopyAtoms) -> Atoms:
+    """A cell of phonopy's as ASE's."""
     return Atoms(numbers=cell.numbers, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)

@@ -1,8 +1,8 @@
 """Phonons by finite displacements: is a relaxed crystal a minimum of the potential's energy surface?
 
 Each crystal is relaxed tightly, brought into the standard primitive cell, and displaced in a supercell
-(phonopy: Togo, J. Phys. Soc. Jpn. 92, 012001 (2023), doi:10.7566/JPSJ.92.012001). The lowest frequency over
-a Γ-centred mesh and over the band path gives the verdict. Imaginary frequencies are written as negative.
+(phonopy: Togo, J. Phys. Soc. Jpn. 92, 012001 (2023), doi:10.7566/JPSJ.92.012001). The lowest frequency
+that counts (:mod:`.lowest`) gives the verdict. Imaginary frequencies are written as negative.
 
 The forces are a potential's, so a verdict holds for that potential and always names it. There are no Born
 charges, hence no splitting of longitudinal and transverse optical modes at Γ. That correction only raises
@@ -11,6 +11,7 @@ longitudinal modes, so leaving it out hides no instability.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,19 +20,20 @@ from phonopy import Phonopy
 
 from cgwgan_core.crystallography.structures import atoms_to_row
 from cgwgan_core.phonons.bands import band_columns, standardise
-from cgwgan_core.phonons.elasticity import elasticity
+from cgwgan_core.phonons.elasticity import elastic_tensor, elasticity
 from cgwgan_core.phonons.force_constants import (
     displaced_cells,
     evaluate_all,
     finite_displacements,
     forces_by,
-    lowest_mode,
 )
+from cgwgan_core.phonons.lowest import borne_out, lowest_modes
 from cgwgan_core.phonons.thermodynamics import thermodynamics
 from cgwgan_core.phonons.time_limit import OutOfTime, TimeLimited
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.descent import Relaxation, Relaxed
 from cgwgan_core.relaxation.relax import relax
+from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.refusals import OK
 
@@ -41,6 +43,13 @@ PASSING = ("stable", "borderline")
 """Verdicts with which a crystal passes."""
 PAPER_THRESHOLD = -0.5
 """THz; the paper's criterion: a crystal passes if its lowest frequency is no lower."""
+
+
+POSITIVE = (
+    "min_length", "displacement", "fmax", "fmax_accepted", "max_steps", "max_atoms", "max_minutes", "max_cells",
+    "generations",
+)  # fmt: skip
+"""Options that must be above 0, if given."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class PhononOptions:
     """Å, length of each displacement."""
     mesh: tuple[int, int, int] = (8, 8, 8)
     """q-points of the Γ-centred mesh along the reciprocal vectors."""
-    fmax: float = 0.001
+    fmax: float = 1e-4
     """eV/Å, largest force after the relaxation that comes first."""
     fmax_accepted: float = 0.005
     """eV/Å, what is enough for a crystal that comes no nearer: the forces of a potential in single precision are
@@ -70,9 +79,13 @@ class PhononOptions:
     max_atoms: int = 400
     """Supercells with more atoms are refused."""
     max_minutes: float = 30.0
-    """Minutes after which a crystal is given up; its child has as many again."""
+    """Minutes after which a crystal is given up; each of its descendants has as many again."""
+    max_cells: int = 8
+    """Most primitive cells in a supercell that an imaginary mode is fitted into."""
     follow_modes: int = 0
     """Of the first so many crystals, in the order of their phonons, the unstable ones are followed."""
+    generations: int = 4
+    """Most generations that an unstable crystal is followed for."""
 
     def __post_init__(self) -> None:
         for name in ("supercell", "mesh"):
@@ -80,7 +93,7 @@ class PhononOptions:
             object.__setattr__(self, name, value)
             if len(value) != 3 or any(not isinstance(n, int) or n < 1 for n in value):
                 raise InputError(f"phonons: {name}: {list(value)} is not three whole numbers from 1 up; mend it")
-        for name in ("min_length", "displacement", "fmax", "fmax_accepted", "max_steps", "max_atoms", "max_minutes"):
+        for name in POSITIVE:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"phonons: {name}: {value} is not above 0; mend it")
@@ -104,16 +117,26 @@ class PhononOptions:
 
     def verdict(self, lowest: float) -> str:
         """One of :data:`VERDICTS`, for a lowest frequency in THz."""
-        return "stable" if lowest >= self.stable else "borderline" if lowest >= self.borderline else "unstable"
+        return VERDICTS[self.rank(lowest)]
+
+    def rank(self, lowest: float) -> int:
+        """Place of the verdict among :data:`VERDICTS`: the worse, the higher."""
+        return 0 if lowest >= self.stable else 1 if lowest >= self.borderline else 2
 
     def repeats(self, primitive: Atoms) -> tuple[int, int, int]:
-        """Repeats of a primitive cell in its supercell."""
+        """Repeats of a primitive cell in its supercell; odd ones where even ones make it too large."""
         if self.min_length is None:
             return self.supercell
         # an edge that is short by rounding is long enough
-        shares = self.min_length / primitive.cell.lengths() - 1e-6
-        a, b, c = (1 if share <= 1 else 2 * int(np.ceil(share / 2)) for share in shares)
+        fewest = np.ceil(self.min_length / primitive.cell.lengths() - 1e-6).astype(int)
+        even = np.where(fewest <= 1, 1, 2 * -(-fewest // 2))
+        fits = len(primitive) * even.prod() <= self.max_atoms
+        a, b, c = (int(n) for n in (even if fits else fewest))
         return a, b, c
+
+    def most_cells(self, n_atoms: int) -> int:
+        """Most primitive cells of so many atoms in a supercell that a mode is fitted into."""
+        return max(1, min(self.max_cells, self.max_atoms // n_atoms))
 
     def supercell_atoms(self, primitive: Atoms) -> int:
         """Atoms in the supercell of a primitive cell."""
@@ -140,10 +163,18 @@ class PhononResult:
     """Å, how far a pair that counted, or did not, was across the potential's cutoff in the end (:func:`relax`)."""
     phonon: Phonopy | None = None
     """The force constants that the verdict rests on."""
+    tensor: Floats | None = None
+    """Elastic constants (6, 6), GPa, if anything hung on them."""
     min_frequency: float | None = None
-    """THz, over mesh and path, without the acoustic modes at Γ."""
+    """THz, the lowest that counts."""
     min_frequency_q: list[float] | None = None
     """q-point of the lowest frequency [3], reduced coordinates."""
+    lowest_is_acoustic: bool | None = None
+    """Whether that mode is on an acoustic branch."""
+    lowest_is_exact: bool | None = None
+    """Whether its q-point fits a supercell that was computed."""
+    refuted_frequency: float | None = None
+    """THz; the lowest imaginary frequency of interpolation alone, which does not count."""
     verdict: str | None = None
     """One of :data:`VERDICTS`."""
     supercell: tuple[int, int, int] | None = None
@@ -156,8 +187,18 @@ class PhononResult:
     """Of a crystal that passes: the columns of its thermodynamics and elastic constants."""
     parent_id: str | None = None
     """Of a child: the crystal whose imaginary mode led to it."""
+    ancestor_id: str | None = None
+    """Of a child: the crystal that its line of parents begins with."""
+    generation: int = 0
+    """Of a child: how many modes led to it from its ancestor."""
     energy_gain: float | None = None
     """Of a child: eV/atom by which it lies below its parent."""
+    followed_q: list[float] | None = None
+    """Of a child: q-point of the parent's mode that led to it [3]."""
+    followed_frequency: float | None = None
+    """Of a child: THz, of that mode; ``None`` if a strain led to it."""
+    followed_cells: int | None = None
+    """Of a child: primitive cells of the parent in the supercell that the mode fits into."""
 
     @property
     def force_constants(self) -> list[float] | None:
@@ -175,12 +216,20 @@ class PhononResult:
             "candidate_id": candidate_id,
             "min_frequency": self.min_frequency,
             "min_frequency_q": self.min_frequency_q,
+            "lowest_is_acoustic": self.lowest_is_acoustic,
+            "lowest_is_exact": self.lowest_is_exact,
+            "refuted_frequency": self.refuted_frequency,
             "verdict": self.verdict,
             "stable_from": options.stable,
             "borderline_from": options.borderline,
             "paper_stable": None if self.min_frequency is None else self.min_frequency >= PAPER_THRESHOLD,
             "parent_id": self.parent_id,
+            "ancestor_id": self.ancestor_id,
+            "generation": self.generation,
             "energy_gain": self.energy_gain,
+            "followed_q": self.followed_q,
+            "followed_frequency": self.followed_frequency,
+            "followed_cells": self.followed_cells,
             "potential": self.potential,
             "supercell": None if self.supercell is None else list(self.supercell),
             "n_displacements": self.n_displacements,
@@ -255,11 +304,15 @@ def relax_and_judge(
     repeats = options.repeats(primitive)
     phonon = finite_displacements(primitive, forces_by(potential), repeats, options.displacement)
     bands = phonon.run_band_structure(path.legs)
-    lowest, q = lowest_mode(phonon, bands, options.mesh)
-    verdict = options.verdict(lowest)
+    tensor = cache(lambda: elastic_tensor(primitive, phonon, potential))
+    lowest, fitting = lowest_modes(phonon, bands, options.mesh, repeats, tensor, options.rank)
+    if options.rank(lowest.worst) > options.rank(fitting.frequency):
+        most = options.most_cells(len(primitive))
+        lowest = borne_out(lowest, fitting, phonon, forces_by(potential), most, options.displacement, options.rank)
+    verdict = options.verdict(lowest.frequency)
     properties: dict[str, Any] = {}
     if verdict in PASSING:
-        properties = {**thermodynamics(phonon, options.mesh), **elasticity(primitive, phonon, potential)}
+        properties = {**thermodynamics(phonon, options.mesh), **elasticity(primitive, tensor())}
     return PhononResult(
         status=OK,
         potential=potential.name,
@@ -269,8 +322,12 @@ def relax_and_judge(
         relaxed_fmax=relaxed.fmax,
         across_cutoff=relaxed.across,
         phonon=phonon,
-        min_frequency=lowest,
-        min_frequency_q=q,
+        tensor=tensor() if tensor.cache_info().currsize else None,
+        min_frequency=lowest.frequency,
+        min_frequency_q=list(lowest.q),
+        lowest_is_acoustic=lowest.acoustic,
+        lowest_is_exact=lowest.exact,
+        refuted_frequency=lowest.refuted,
         verdict=verdict,
         supercell=repeats,
         n_displacements=len(displaced_cells(phonon)),

@@ -8,16 +8,13 @@ from ase import Atoms
 
 from cgwgan_core.crystallography.structures import row_to_atoms
 from cgwgan_core.phonons.bands import standardise
-from cgwgan_core.phonons.children import child
+from cgwgan_core.phonons.children import descendants
 from cgwgan_core.phonons.phonons import PhononOptions, phonons
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.descent import Relaxed
 from cgwgan_core.relaxation.relax import relax_each
 from cgwgan_core.workflow.files import KeptRows
 from cgwgan_core.workflow.logs import logger, progress
-
-CHILD = "-child"
-"""What a child's identifier ends with, after its parent's."""
 
 
 def crystals_of_shard(compared: pa.Table, shard: int, shards: int) -> list[dict[str, Any]]:
@@ -32,40 +29,38 @@ def crystals_of_shard(compared: pa.Table, shard: int, shards: int) -> list[dict[
 def phonon_rows(
     crystals: Sequence[dict[str, Any]], potential: Potential, options: PhononOptions, kept: KeptRows
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ``tables.PHONONS``: one for each crystal in the same order, that of its child after it.
+    """Rows of ``tables.PHONONS``: one for each crystal in the same order, those of its descendants after it.
 
-    Every unstable crystal among the first ``options.follow_modes`` has a row for its child, if only to say why there is
-    none.
+    Every unstable crystal among the first ``options.follow_modes``, and every unstable descendant of it, has a row for
+    its child, if only to say why there is none.
 
     :param crystals: rows of ``tables.COMPARED``.
     :param kept: where finished rows are kept, and taken from after a kill.
     """
-
-    def key_of(crystal: dict[str, Any]) -> list[Any]:
-        return [crystal[name] for name in ("candidate_id", "lattice", "numbers", "frac_coords")]
-
-    def followed(crystal: dict[str, Any], verdict: str | None) -> bool:
-        return crystal["phonon_rank"] <= options.follow_modes and verdict == "unstable"
-
-    def missing(crystal: dict[str, Any]) -> bool:
-        row, of_child = kept.get(key_of(crystal)), kept.get([*key_of(crystal), CHILD])
-        return row is None or (followed(crystal, row["verdict"]) and of_child is None)
-
+    lines = [kept.get(_key(crystal)) for crystal in crystals]
     # all of them, even after a kill: a crystal's last digits depend on those that it shares a batch with
-    relaxed = _relaxed(crystals, potential, options) if any(map(missing, crystals)) else {}
-    for crystal in progress(crystals, len(crystals), "crystals"):
-        key, name = key_of(crystal), crystal["candidate_id"]
-        row, of_child = kept.get(key), kept.get([*key, CHILD])
-        if missing(crystal):
-            result = phonons(row_to_atoms(crystal), potential, options, relaxed.get(name))
-            row = kept.put(key, result.row(name, options))
-            if followed(crystal, result.verdict):
-                found = child(name, result, potential, options)
-                of_child = kept.put([*key, CHILD], found.row(name + CHILD, options))
-        for done in (row, of_child):
-            if done is not None:
-                logger.info(f"{done['candidate_id']}: {_told(done)}")
-                yield done
+    relaxed = _relaxed(crystals, potential, options) if None in lines else {}
+    for crystal, line in progress(zip(crystals, lines, strict=True), len(crystals), "crystals"):
+        found = line or kept.put(_key(crystal), {"rows": list(_line(crystal, relaxed, potential, options))})
+        for row in found["rows"]:
+            logger.info(f"{row['candidate_id']}: {_told(row)}")
+            yield row
+
+
+def _key(crystal: dict[str, Any]) -> list[Any]:
+    return [crystal[name] for name in ("candidate_id", "lattice", "numbers", "frac_coords")]
+
+
+def _line(
+    crystal: dict[str, Any], relaxed: dict[str, Relaxed], potential: Potential, options: PhononOptions
+) -> Iterator[dict[str, Any]]:
+    """The row of a crystal and those of its descendants."""
+    name = crystal["candidate_id"]
+    result = phonons(row_to_atoms(crystal), potential, options, relaxed.get(name))
+    yield result.row(name, options)
+    if crystal["phonon_rank"] <= options.follow_modes:
+        for child_id, child in descendants(name, result, potential, options):
+            yield child.row(child_id, options)
 
 
 def _relaxed(crystals: Sequence[dict[str, Any]], potential: Potential, options: PhononOptions) -> dict[str, Relaxed]:

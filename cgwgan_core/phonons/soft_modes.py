@@ -1,15 +1,12 @@
 """Imaginary modes of an unstable crystal, and the distorted crystals of lower energy along them.
 
 An imaginary frequency at q says that the energy falls when the atoms move along the mode's eigenvector, with the
-periodicity of q. Only q-points that fit the supercell of the force constants are looked at: elsewhere frequencies
-are interpolated. The distorted crystal lives in the smallest supercell that the mode fits into, which is not a
-diagonal one in general (Lloyd-Williams and Monserrat, Phys. Rev. B 92, 184301 (2015), doi:10.1103/PhysRevB.92.184301).
+periodicity of q. The distorted crystal lives in the smallest supercell that q fits into. Where q fits the supercell of
+the force constants the mode is the potential's own; elsewhere it is interpolated, and the energies along it tell. A
+crystal can also be unstable to a strain, which is the limit of an acoustic mode at Γ.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import gcd, lcm
 
 import numpy as np
 from ase import Atoms
@@ -17,23 +14,32 @@ from ase.build import make_supercell
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
+from cgwgan_core.phonons.branches import modes
+from cgwgan_core.phonons.commensurate import commensurate_supercell, deepest, rational_points
+from cgwgan_core.phonons.elasticity import softest_strain
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.workflow.arrays import Floats
 
+MODES = 4
+"""Modes tried at most, one after the other, until one leads to a crystal of lower energy."""
 AMPLITUDES = (0.05, 0.1, 0.2, 0.3, 0.45)
 """Å, largest displacement of an atom, of the trials along each direction; beyond the tolerance that symmetry is
 found with, so that a distortion is seen, and within what leaves the atoms beside their neighbours."""
+STRAIN = 0.02
+"""Size of the trial strains."""
 DIRECTIONS = 3
 """Directions tried where modes are degenerate, as polar modes of a cubic crystal are: along one, two, three axes."""
 DEGENERATE = 0.02
 """THz; closer frequencies are one mode."""
 NEGLIGIBLE = 1e-3
 """Share of the largest below which singular values, and entries, of displacement patterns count as zero."""
+RISES = 1e-4
+"""eV/atom; a direction whose trials all lie this much above the crystal at rest, or more, is no way down."""
 
 
 @dataclass(frozen=True)
 class SoftMode:
-    """The lowest imaginary mode among those that fit the supercell."""
+    """An imaginary mode in a supercell that it fits into."""
 
     frequency: float
     """THz, negative."""
@@ -44,82 +50,77 @@ class SoftMode:
     eigenvectors: NDArray[np.complex128]
     """Of all modes degenerate with it, (d, n, 3)."""
 
+    @property
+    def cells(self) -> int:
+        """Primitive cells in the supercell."""
+        return round(float(np.linalg.det(self.supercell)))
 
-def soft_mode(phonon: Phonopy, repeats: Sequence[int]) -> SoftMode | None:
-    """The lowest imaginary mode whose q-point fits the supercell, acoustic modes at Γ left out.
 
-    Of equal frequencies (equivalent q-points) the one in the smallest supercell, then the first, is taken.
+def soft_modes(phonon: Phonopy, most_cells: int, below: float) -> list[SoftMode]:
+    """Imaginary modes that fit small supercells, in the order to follow them in (:func:`.deepest`).
 
-    :param phonon: with force constants, in a supercell of so many repeats.
-    :returns: ``None`` if all modes that fit are real.
+    Of equivalent q-points the first is taken; the acoustic modes at Γ are left out.
+
+    :param most_cells: of a supercell.
+    :param below: THz; modes of higher frequency are left out.
+    :returns: at most :data:`MODES`; empty if no mode fits.
     """
-    along_a, along_b, along_c = ([(i - n if 2 * i > n else i) / n for i in range(n)] for n in repeats)
-    points = list(product(along_a, along_b, along_c))
-    found = phonon.run_qpoints(points, with_eigenvectors=True)
-    assert found.eigenvectors is not None
-    candidates = []
-    for k, q in enumerate(points):
-        frequencies = found.frequencies[k]
-        order = list(range(len(frequencies)))
-        if not any(q):
-            order = sorted(np.argsort(np.abs(frequencies), kind="stable")[3:].tolist())
-        if not order:
-            continue
-        lowest = float(frequencies[order].min())
-        candidates.append((q, lowest, [i for i in order if frequencies[i] < lowest + DEGENERATE], k))
-    if not candidates:
-        return None
-    floor = min(lowest for _, lowest, _, _ in candidates)
-    if floor >= 0:
-        return None
-    equal = [c for c in candidates if c[1] < floor + DEGENERATE / 2]
-    first = min(range(len(equal)), key=lambda i: (_denominator(equal[i][0], repeats), i))
-    q, lowest, bands, k = equal[first]
-    n = len(phonon.primitive)
-    vectors = found.eigenvectors[k][:, bands].T.reshape(len(bands), n, 3)
-    return SoftMode(lowest, q, commensurate_supercell(q, _denominator(q, repeats)), vectors)
-
-
-def _denominator(q: Sequence[float], repeats: Sequence[int]) -> int:
-    """The smallest whole number that makes a q-point of the supercell a reciprocal lattice vector."""
-    return lcm(*(n // gcd(round(x * n), n) for x, n in zip(q, repeats, strict=True)))
-
-
-def commensurate_supercell(q: Sequence[float], size: int) -> NDArray[np.int64]:
-    """The first supercell of so many cells, in Hermite normal form, that a q-point fits into, (3, 3).
-
-    :raises ValueError: if there is none of that size.
-    """
-    for a, d in product(range(1, size + 1), repeat=2):
-        if size % (a * d):
-            continue
-        f = size // (a * d)
-        for b, c, e in product(range(d), range(f), range(f)):
-            matrix = np.array([[a, b, c], [0, d, e], [0, 0, f]])
-            phases = matrix @ np.asarray(q)
-            if np.abs(phases - np.round(phases)).max() < 1e-6:
-                return matrix
-    raise ValueError(f"q = {tuple(q)} fits no supercell of {size} cells")
+    points, sizes = rational_points(most_cells)
+    lowest = phonon.run_qpoints(points).frequencies.min(axis=1)
+    lowest[0] = modes(phonon, points[:1])[0].min()  # Γ
+    first = deepest(lowest, sizes, below)[:MODES]
+    if not first:
+        return []
+    found = []
+    for i, frequencies, vectors in zip(first, *modes(phonon, points[first]), strict=True):
+        a, b, c = points[i].tolist()
+        degenerate = frequencies < lowest[i] + DEGENERATE
+        supercell = commensurate_supercell(points[i], int(sizes[i]))
+        found.append(SoftMode(float(lowest[i]), (a, b, c), supercell, vectors[degenerate]))
+    return found
 
 
 def distorted(primitive: Atoms, mode: SoftMode, potential: Potential) -> list[Atoms]:
     """For each direction the trial of lowest energy along it, both ways; see :data:`AMPLITUDES`.
 
-    :returns: lowest energy first; empty if the potential can treat none of them.
+    :returns: lowest energy first; empty if the energy rises along all, or the potential can treat none of them.
     """
+    patterns = displacement_patterns(primitive, mode)
     trials: list[list[Atoms]] = []
-    for at_rest, pattern in displacement_patterns(primitive, mode):
+    for at_rest, pattern in patterns:
         trials.append([])
         for amplitude in (sign * size for size in AMPLITUDES for sign in (1, -1)):
             atoms = at_rest.copy()
             atoms.positions += amplitude * pattern
             trials[-1].append(atoms)
-    energies = potential.evaluate([atoms for along in trials for atoms in along]).energies.reshape(len(trials), -1)
+    return _lowest_of_each(patterns[0][0], trials, potential)
+
+
+def strained(primitive: Atoms, tensor: Floats) -> list[Atoms]:
+    """The crystal strained both ways as it resists least, by :data:`STRAIN`.
+
+    The atoms are carried along, so energies tell nothing yet: a crystal may give way only once they have moved.
+
+    :param tensor: elastic constants in Voigt's notation, (6, 6) GPa.
+    """
+    _, strain = softest_strain(tensor)
+    found = []
+    for size in (STRAIN, -STRAIN):
+        atoms = primitive.copy()
+        atoms.set_cell(primitive.cell.array @ (np.eye(3) + size * strain), scale_atoms=True)
+        found.append(atoms)
+    return found
+
+
+def _lowest_of_each(at_rest: Atoms, trials: list[list[Atoms]], potential: Potential) -> list[Atoms]:
+    """The first trial of lowest energy along each direction, lowest first; those that only rise are left out."""
+    energies = potential.evaluate([at_rest, *(atoms for along in trials for atoms in along)]).energies
+    highest = energies[0] + RISES * len(at_rest)
     best = []
-    for along, values in zip(trials, energies, strict=True):
-        if np.isfinite(values).any():
+    for along, values in zip(trials, energies[1:].reshape(len(trials), -1), strict=True):
+        if np.isfinite(values).any() and np.nanmin(values) < highest:
             # a mode whose two ways are equal: the first, whatever the rounding
-            lowest = int(np.flatnonzero(values <= np.nanmin(values) + 1e-5 * len(along[0]))[0])
+            lowest = int(np.flatnonzero(values <= np.nanmin(values) + 1e-5 * len(at_rest))[0])
             best.append((float(values[lowest]), along[lowest]))
     return [atoms for _, atoms in sorted(best, key=lambda pair: pair[0])]
 

@@ -1,48 +1,31 @@
-"""Any ASE calculator as a potential, named by the import path of a function that makes one."""
+"""Any ASE calculator as a potential."""
 
-import hashlib
-import importlib
-import inspect
 from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from cgwgan_core.potentials.neighbours import Neighbours
-from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, Potential
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.potentials.protocol import Batch, EnergyScale, Potential
 
 
 class ASECalculator(Potential):
-    """Wraps ``package.module:factory``, where ``factory()`` gives an ASE calculator in eV and Å.
+    """A calculator in eV and Å.
 
-    :param import_path: as above; the module must be importable (``PYTHONPATH``).
-    :param energy_scale: must be given, since nothing tells it.
-    :raises InputError: if the path cannot be imported or its result is no calculator, or the scale is unknown.
+    :param name: what verdicts call it.
+    :param digest: of its weights, or of what stands for them.
+    :param versions: of the libraries that evaluate it.
     """
 
-    def __init__(self, import_path: str, energy_scale: str | None) -> None:
-        if energy_scale not in ENERGY_SCALES:
-            raise InputError(
-                f"potential: set potential.energy_scale of {import_path} to one of {', '.join(ENERGY_SCALES)}"
-            )
-        module_name, _, attribute = import_path.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-            self._calculator = getattr(module, attribute)()
-        except Exception as error:  # noqa: BLE001 - the user's own code, which may fail in any way
-            raise InputError(
-                f"potential.name: {import_path}: cannot make a calculator ({type(error).__name__}: {error})"
-            ) from None
-        if not hasattr(self._calculator, "get_potential_energy"):
-            raise InputError(
-                f"potential.name: {import_path}: gives {type(self._calculator).__name__}, not an ASE calculator"
-            )
-        self.name = import_path
-        self.energy_scale = energy_scale  # type: ignore[assignment]  # one of them, as was asked above
-        self.versions = {module_name: str(getattr(module, "__version__", "unknown"))}
-        # The weights cannot be seen from here: the code that chooses them stands for them.
-        self.digest = hashlib.sha256(f"{import_path}\n{inspect.getsource(module)}".encode()).hexdigest()[:16]
+    def __init__(
+        self, calculator: Calculator, name: str, energy_scale: EnergyScale, digest: str, versions: dict[str, str]
+    ) -> None:
+        self._calculator = calculator
+        self.name = name
+        self.energy_scale = energy_scale
+        self.digest = digest
+        self.versions = versions
 
     def unknown(self, symbols: set[str]) -> set[str]:  # noqa: ARG002 - the protocol's
         """None beforehand; the calculator raises on what it cannot treat."""

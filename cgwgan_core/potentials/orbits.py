@@ -38,16 +38,17 @@ class Orbits:
         return np.unique(self.number, return_index=True)[1]
 
 
-def under_rotations(atoms: Atoms, number: Integers) -> Orbits:
-    """The orbits of a crystal under its rotations and translations, without its reflections.
+def under_rotations(atoms: Atoms, number: Integers, reflections: bool = False) -> Orbits:
+    """The orbits of a crystal under its rotations and translations.
 
     :param number: orbits that these must not go beyond, such as those of the symmetry that is kept, (n,).
+    :param reflections: whether reflections and inversions count, too; :attr:`Orbits.rotations` then holds them.
     :returns: the same orbits or smaller ones; single atoms where no symmetry is found.
     """
     single = Orbits.single(len(atoms))
     if number.max() + 1 == len(atoms):
         return single
-    turns, landing = _operations(atoms, number)
+    turns, landing = _operations(atoms, number, reflections)
     found, rotations, count = np.full(len(atoms), -1), single.rotations, 0
     for i in range(len(atoms)):
         if found[i] >= 0:
@@ -60,7 +61,7 @@ def under_rotations(atoms: Atoms, number: Integers) -> Orbits:
     return Orbits(found, rotations)
 
 
-def _operations(atoms: Atoms, number: Integers) -> tuple[Floats, Integers]:
+def _operations(atoms: Atoms, number: Integers, reflections: bool) -> tuple[Floats, Integers]:
     """Cartesian rotations, (g, 3, 3), and the atom on which each puts each, (g, n)."""
     cell, positions = atoms.cell.array, atoms.get_scaled_positions(wrap=False)
     try:
@@ -75,6 +76,7 @@ def _operations(atoms: Atoms, number: Integers) -> tuple[Floats, Integers]:
     cartesian = cell.T @ turns @ np.linalg.inv(cell.T)
     off = np.abs(cartesian @ cartesian.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
     exact = (distances.min(axis=-1) < EXACT).all(axis=1) & (off < EXACT)
-    good = exact & (np.linalg.det(turns) > 0) & (number[landing] == number).all(axis=1)
+    proper = reflections | (np.linalg.det(turns) > 0)
+    good = exact & proper & (number[landing] == number).all(axis=1)
     left, _, right = np.linalg.svd(cartesian[good])
     return left @ right, landing[good]

@@ -1,39 +1,21 @@
-"""SevenNet with the weights of its own package, evaluated in batches.
+"""SevenNet with the weights of its own package, evaluated in batches and by one atom of each orbit.
 
 Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190. Both sizes learnt raw PBE and PBE+U
-energies of the Materials Project (MPtrj, late 2022). Three exact changes make them faster than the package's own
-calculator:
-
-- energies alone need no gradients;
-- a convolution is one product of matrices for each input irrep, summed over neighbours before its paths are sorted;
-- one atom of each orbit is evaluated.
-
-Features of equivalent atoms are not equal, but rotated copies. So those of the first atom of an orbit are computed, and
-rotated for the others. SevenNet's irreps have no parity: features follow rotations, not reflections, and the orbits are
-those of a crystal's rotations alone.
+energies of the Materials Project (MPtrj, late 2022). SevenNet's irreps have no parity: features follow rotations, not
+reflections.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sevenn
 import torch
-from ase import Atoms
-from ase.data import atomic_numbers
-from e3nn.o3 import Irreps, matrix_to_angles, wigner_3j, wigner_D
 from sevenn import _keys as key
 from sevenn.util import load_checkpoint
-from torch import Tensor, nn
+from torch import Tensor
 
-from cgwgan_core.potentials.neighbours import Neighbours
-from cgwgan_core.potentials.orbits import Orbits, under_rotations
-from cgwgan_core.potentials.protocol import Batch, Potential
-from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.potentials.equivariant import Convolution, EquivariantPotential, Graph
 from cgwgan_core.workflow.provenance import digest_file
 
 WEIGHTS = {
@@ -43,22 +25,18 @@ WEIGHTS = {
 """Names in ``potential.name`` -> files of weights in the package."""
 CONVOLUTION = "_convolution"
 """What the names of SevenNet's convolutions end with."""
-HIGHEST = 3
-"""Largest angular momentum of features."""
 TOTALS = ("reduce_total_enegy", "force_output")
 """SevenNet's last layers, which are done here: sums over atoms, and derivatives."""
 
 
-class SevenNet(Potential):
+class SevenNet(EquivariantPotential):
     """A pretrained SevenNet.
 
     :param size: one of :data:`WEIGHTS`.
     """
 
     energy_scale = "mp_uncorrected"
-    by_orbit = True
-    smooth = True
-    batch_atoms = 64
+    reflections = False
 
     def __init__(self, size: str) -> None:
         torch.set_num_threads(1)
@@ -69,54 +47,14 @@ class SevenNet(Potential):
         self.digest = digest_file(weights)
         self.versions = {"sevenn": version("sevenn"), "torch": version("torch")}
         self.cutoff = float(checkpoint.config[key.CUTOFF])
-        self._species: dict[int, int] = dict(model.type_map or {})
+        self.species = dict(model.type_map or {})
         self._layers: dict[str, Any] = {
-            name: Convolution(layer) if name.endswith(CONVOLUTION) else layer
+            name: _convolution(layer) if name.endswith(CONVOLUTION) else layer
             for name, layer in model.named_children()
             if name not in TOTALS
         }
 
-    def unknown(self, symbols: set[str]) -> set[str]:
-        """Those of the elements that the potential has no parameters for."""
-        return {symbol for symbol in symbols if atomic_numbers[symbol] not in self._species}
-
-    def equivalent(self, atoms: Atoms, number: Integers) -> Orbits:
-        """Orbits under rotations: reflected surroundings have other features."""
-        return under_rotations(atoms, number)
-
-    def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
-        """Evaluate one batch as one graph."""
-        return self.compute_by_orbit(crystals, pairs, [Orbits.single(len(atoms)) for atoms in crystals], forces, stress)
-
-    def compute_by_orbit(
-        self,
-        crystals: Sequence[Atoms],
-        pairs: Sequence[Neighbours],
-        orbits: Sequence[Orbits],
-        forces: bool,
-        stress: bool,
-    ) -> Batch:
-        """Evaluate one batch as one graph: centres are the first atoms of orbits, neighbours are atoms."""
-        graph = _Graph.of(crystals, pairs, orbits, self._species)
-        graph.bonds.requires_grad_(forces or stress)
-        with torch.set_grad_enabled(forces or stress):
-            each = self._energies(graph)
-        weighted = each.detach().numpy().astype(float) * graph.weights
-        total = np.bincount(graph.owner, weights=weighted, minlength=len(crystals))
-        energies = np.asarray(total, dtype=np.float64)
-        if not (forces or stress):
-            return Batch(energies, None, None)
-        (slope,) = torch.autograd.grad(each, graph.bonds, torch.as_tensor(graph.weights, dtype=each.dtype))
-        ends = np.cumsum([len(found.centre) for found in pairs])
-        pulls = np.split(slope.numpy().astype(float), ends[:-1])
-        each_crystal = list(zip(crystals, pairs, pulls, strict=True))
-        return Batch(
-            energies,
-            [found.forces(pull, len(atoms)) for atoms, found, pull in each_crystal] if forces else None,
-            np.stack([found.bonds(a).T @ pull / a.get_volume() for a, found, pull in each_crystal]) if stress else None,
-        )
-
-    def _energies(self, graph: "_Graph") -> Tensor:
+    def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of each centre, (C,) eV."""
         data = {key.NODE_FEATURE: graph.species, key.EDGE_VEC: graph.bonds}
         for layer in self._layers.values():
@@ -128,143 +66,6 @@ class SevenNet(Potential):
         return data[key.ATOMIC_ENERGY].squeeze(1)
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """The crystals of a batch: C centres, A atoms, E directed pairs of them."""
-
-    species: Tensor
-    """Index of each centre's element, (C,)."""
-    weights: Floats
-    """Atoms that each centre stands for, (C,)."""
-    owner: Integers
-    """Crystal of each centre, (C,)."""
-    bonds: Tensor
-    """Vectors from centres to neighbours, (E, 3) Å."""
-    centre: Tensor
-    """Centre of each pair, (E,)."""
-    neighbour: Tensor
-    """Atom of each pair, (E,)."""
-    orbit: Tensor
-    """Centre that stands for each atom, (A,)."""
-    rotations: Tensor
-    """Cartesian rotation of each atom's surroundings against its centre's, (A, 3, 3)."""
-
-    @classmethod
-    def of(
-        cls,
-        crystals: Sequence[Atoms],
-        pairs: Sequence[Neighbours],
-        orbits: Sequence[Orbits],
-        species: dict[int, int],
-    ) -> "_Graph":
-        """Crystals side by side.
-
-        :param species: atomic number -> index of the element.
-        """
-        firsts = [found.first for found in orbits]
-        n_centres, n_atoms = [len(first) for first in firsts], [len(atoms) for atoms in crystals]
-        centres, atoms_before = (np.cumsum([0, *counts])[:-1] for counts in (n_centres, n_atoms))
-        numbers = np.concatenate([atoms.numbers[first] for atoms, first in zip(crystals, firsts, strict=True)])
-        own = [found.number + start for found, start in zip(orbits, centres, strict=True)]
-        bonds = np.concatenate([found.bonds(atoms) for atoms, found in zip(crystals, pairs, strict=True)])
-        centre = np.concatenate([o[found.centre] for o, found in zip(own, pairs, strict=True)])
-        neighbour = np.concatenate([found.neighbour + s for found, s in zip(pairs, atoms_before, strict=True)])
-        return cls(
-            species=torch.tensor([species[z] for z in numbers.tolist()]),
-            weights=np.concatenate([np.bincount(found.number) for found in orbits]).astype(float),
-            owner=np.repeat(np.arange(len(crystals)), n_centres),
-            bonds=torch.tensor(bonds, dtype=torch.float32),
-            centre=torch.as_tensor(centre),
-            neighbour=torch.as_tensor(neighbour),
-            orbit=torch.as_tensor(np.concatenate(own)),
-            rotations=torch.tensor(np.concatenate([found.rotations for found in orbits])),
-        )
-
-    def on_atoms(self, features: Tensor, irreps: Irreps) -> Tensor:
-        """Features of all atoms, (A, d), from those of the centres, (C, d)."""
-        if len(self.orbit) == len(self.species):
-            return features
-        gathered, parts = features[self.orbit], []
-        for (mul, ir), where in zip(irreps, irreps.slices(), strict=True):
-            block = gathered[:, where]
-            if ir.l:
-                block = (block.view(-1, mul, ir.dim) @ self._turns[ir.l].transpose(1, 2)).reshape(len(block), -1)
-            parts.append(block)
-        return torch.cat(parts, dim=1)
-
-    @cached_property
-    def _turns(self) -> list[Tensor]:
-        """Wigner's matrices of the rotations, by angular momentum, (A, 2l + 1, 2l + 1) each."""
-        angles = matrix_to_angles(self.rotations)
-        return [wigner_D(degree, *angles).to(self.bonds.dtype) for degree in range(HIGHEST + 1)]
-
-
-class Convolution:
-    """SevenNet's convolution of features with spherical harmonics, ``uvu`` in e3nn's terms.
-
-    For every input irrep the filter is contracted with the coupling coefficients of all paths at once, into one matrix
-    for each pair of atoms. Products are summed over neighbours before their columns are sorted into output irreps.
-    """
-
-    def __init__(self, layer: nn.Module) -> None:
-        """:param layer: the package's ``IrrepsConvolution``."""
-        product: Any = layer.convolution
-        self._radial: Any = layer.weight_nn
-        self._denominator: Any = layer.denominator
-        self.irreps: Irreps = product.irreps_in1
-        filters = product.irreps_in2.slices()
-        starts = np.cumsum([0, *(self.irreps[path.i_in1].mul for path in product.instructions)])
-        self._blocks: list[_Block] = []
-        columns: dict[int, tuple[int, slice]] = {}
-        for i, (mul, ir) in enumerate(self.irreps):
-            couplings, weights, width = [], [], 0
-            for path, start in zip(product.instructions, starts, strict=False):
-                if path.i_in1 != i:
-                    continue
-                of_filter, out = product.irreps_in2[path.i_in2].ir, product.irreps_out[path.i_out].ir
-                coupling = torch.zeros(product.irreps_in2.dim, ir.dim, out.dim)
-                coupling[filters[path.i_in2]] = path.path_weight * wigner_3j(ir.l, of_filter.l, out.l).transpose(0, 1)
-                couplings.append(coupling)
-                weights.append(torch.arange(start, start + mul)[:, None].expand(-1, out.dim))
-                columns[path.i_out] = i, slice(width, width + out.dim)
-                width += out.dim
-            coupled = torch.cat(couplings, dim=2).reshape(product.irreps_in2.dim, -1)
-            self._blocks.append(_Block(self.irreps.slices()[i], mul, ir.dim, coupled, torch.cat(weights, dim=1)))
-        self._columns = [columns[i] for i in range(len(product.irreps_out))]
-
-    def __call__(self, features: Tensor, filters: Tensor, radial: Tensor, graph: _Graph) -> Tensor:
-        """Features of the centres, (C, d').
-
-        :param features: of atoms, (A, d).
-        :param filters: spherical harmonics of pairs, (E, (l + 1)²).
-        :param radial: radial basis of pairs, (E, b).
-        """
-        weights, n = self._radial(radial), len(graph.species)
-        sums = []
-        for block in self._blocks:
-            matrices = (filters @ block.coupled).view(len(filters), block.dim, -1)
-            inputs = features[:, block.where].view(-1, block.mul, block.dim)[graph.neighbour]
-            # a product with one row is an outer one, which is faster as such
-            products = inputs * matrices if block.dim == 1 else torch.bmm(inputs, matrices)
-            products = products * weights[:, block.weights.reshape(-1)].view(len(filters), block.mul, -1)
-            total = products.new_zeros(n, block.mul, products.shape[2])
-            sums.append(total.index_add(0, graph.centre, products))
-        sorted_columns = [sums[i][:, :, columns].reshape(n, -1) for i, columns in self._columns]
-        found: Tensor = torch.cat(sorted_columns, dim=1) / self._denominator
-        return found
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One input irrep of a convolution, and all its paths."""
-
-    where: slice
-    """Its columns of the features."""
-    mul: int
-    """Its channels, u."""
-    dim: int
-    """2l + 1."""
-    coupled: Tensor
-    """Coupling coefficients of all paths, (filter, dim · K) for K output columns."""
-    weights: Tensor
-    """Place of the weight of each channel and output column among the layer's, (u, K)."""
+def _convolution(layer: Any) -> Convolution:
+    """The package's ``IrrepsConvolution`` as ours."""
+    return Convolution(layer.convolution, layer.weight_nn, layer.denominator)

@@ -136,7 +136,7 @@ def check(potential: Potential, tolerance: float) -> list[dict[str, Any]]:
 
 
 def report(potential: Potential, rows: list[dict[str, Any]], tolerance: float, why: str) -> dict[str, Any]:
-    """What ``potential.json`` holds: which potential it is, why, and how it did.
+    """What ``potential.json`` and its like hold: which potential it is, why, and how it did.
 
     :param rows: from :func:`check`.
     :raises InputError: if a crystal failed: which, by how much, and what may be the cause.

@@ -1,6 +1,6 @@
 """The database's phases of a chemistry, relaxed: the hull that candidates are measured against."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.columns import energy_columns
+from cgwgan_core.relaxation.defects import KINDS, NO_ENERGY, Doubts, energy_doubts, grave, in_words, structural_doubts
 from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax_each
 from cgwgan_core.screening.energetics import Hull, references
@@ -21,6 +22,10 @@ from cgwgan_core.workflow.logs import logger
 from cgwgan_core.workflow.refusals import OK
 
 Row = dict[str, Any]
+DOUBTED, LEFT_OUT = "doubted", "named in hull.leave_out"
+"""How the status begins of a relaxed phase that is no part of the hull."""
+ON_HULL = 1e-9
+"""eV/atom; rounding leaves phases on the hull so far above it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class KnownPhasesOptions:
     """Optimiser steps; a phase that needs more goes into the hull as it then is."""
     max_atoms: int = 100
     """Atoms in the cell of the database; larger structures are left out."""
+    leave_out: Sequence[str] = (NO_ENERGY,)
+    """What keeps a phase out of the hull: kinds of doubt (:data:`.defects.KINDS`), or its material_id."""
 
     def __post_init__(self) -> None:
         _ = self.relaxation  # checks its own
@@ -55,6 +62,24 @@ class KnownPhasesOptions:
             return f"{len(atoms)} atoms, more than {self.max_atoms}"
         return None
 
+    def kept_off(self, material_id: str, doubts: Doubts) -> str | None:
+        """Why a relaxed phase is no part of the hull; ``None`` if it is."""
+        if material_id in self.leave_out:
+            return LEFT_OUT
+        reason = in_words({kind: why for kind, why in doubts.items() if kind in self.leave_out})
+        return f"{DOUBTED}: {reason}" if reason else None
+
+    def check_names(self, material_ids: Set[str], chemistry: Sequence[str]) -> None:
+        """See that whatever is left out by name is there.
+
+        :raises InputError: if it is neither a kind of doubt nor a phase.
+        """
+        if unknown := sorted(set(self.leave_out) - set(KINDS) - material_ids):
+            raise InputError(
+                f"hull.leave_out: {', '.join(unknown)} is neither a kind of doubt ({', '.join(KINDS)}) nor the "
+                f"material_id of a phase of {'-'.join(chemistry)} in the database; delete or correct it"
+            )
+
 
 def within(structures: pa.Table, chemistry: Sequence[str]) -> pa.Table:
     """The rows of ``tables.STRUCTURES`` that hold no other elements than these."""
@@ -67,21 +92,29 @@ def within(structures: pa.Table, chemistry: Sequence[str]) -> pa.Table:
 
 
 def relax_known_phases(
-    structures: pa.Table, chemistry: Sequence[str], potential: Potential, options: KnownPhasesOptions
+    structures: pa.Table,
+    chemistry: Sequence[str],
+    potential: Potential,
+    options: KnownPhasesOptions,
+    share_with_energy: float = 0.0,
 ) -> list[Row]:
     """Relax the known phases of a chemistry and place them on their own hull.
 
     Every polymorph is kept. Elements are rows of their own, ``element-Ba``, at their reference energies; the
     database's elemental structures are kept as they are, without an energy (see
     :mod:`cgwgan_core.screening.energetics`). A phase that did not converge still counts: its energy is an upper bound,
-    and without it candidates would look better than they are.
+    and without it candidates would look better than they are. Entries that are doubted (:mod:`.defects`) are marked;
+    those that the options leave out have energies, but no part in the hull.
 
     :param structures: rows of ``tables.STRUCTURES``, of this chemistry (:func:`within`).
+    :param share_with_energy: share of all structures of the database that have an energy.
     :returns: rows of ``tables.KNOWN_PHASES``: elements first, then phases in order of the database.
-    :raises InputError: if an element has no reference energy on the potential's scale.
+    :raises InputError: if an element has no reference energy on the potential's scale, or an option names a phase
+        that is not there.
     """
     rows = _element_rows(chemistry, potential)
     records = structures.to_pylist()
+    options.check_names({record["material_id"] for record in records}, chemistry)
     crystals = {i: row_to_atoms(record) for i, record in enumerate(records)}
     left_out = {i: reason for i, atoms in crystals.items() if (reason := options.left_out(atoms))}
     phases = {i: atoms for i, atoms in crystals.items() if i not in left_out}
@@ -96,18 +129,36 @@ def relax_known_phases(
             rows.append({**row, **atoms_to_row(crystals[i]), "status": left_out[i]})
             continue
         relaxed = found[i]
-        status = OK if relaxed.unconverged else relaxed.status
         energies = energy_columns(relaxed, potential.energy_scale)
-        rows.append({**row, **atoms_to_row(relaxed.atoms), **energies, "status": status})
-    good = [row for row in rows if row["status"] == OK]
-    hull = Hull((row["formula"], row["formation_energy_per_atom"]) for row in good)
-    for row in good:
-        above = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
-        row["energy_above_hull"] = max(above, 0.0)  # rounding
+        by_database, by_potential = record["formation_energy_per_atom"], energies["formation_energy_per_atom"]
+        doubts = structural_doubts(crystals[i])
+        doubts |= energy_doubts(crystals[i], by_database, by_potential, share_with_energy)
+        status = OK if relaxed.unconverged else relaxed.status
+        if status == OK:
+            status = options.kept_off(record["material_id"], doubts) or OK
+        marks = {"defect": in_words(doubts), "status": status}
+        rows.append({**row, **atoms_to_row(relaxed.atoms), **energies, **marks})
+    hull = Hull((row["formula"], row["formation_energy_per_atom"]) for row in rows if row["status"] == OK)
+    _place_on_hull(rows, hull)
     if n := sum(relaxed.unconverged for relaxed in found.values()):
         logger.info(f"{n} phases did not converge; their energies are upper bounds")
     _log_hull(rows, hull, "-".join(chemistry))
+    _log_doubts(rows)
     return rows
+
+
+def _place_on_hull(rows: Sequence[Row], hull: Hull) -> None:
+    """Fill energy_above_hull of the phases that make the hull, and of those left out of it for a doubt."""
+    for row in rows:
+        if row["status"] == OK:
+            above = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
+            row["energy_above_hull"] = max(above, 0.0)  # rounding
+        elif _kept_off(row):
+            row["energy_above_hull"] = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
+
+
+def _kept_off(row: Row) -> bool:
+    return bool(row["status"].startswith((DOUBTED, LEFT_OUT)))
 
 
 def _element_rows(chemistry: Sequence[str], potential: Potential) -> list[Row]:
@@ -120,6 +171,7 @@ def _element_rows(chemistry: Sequence[str], potential: Potential) -> list[Row]:
             "formula": symbol,
             "energy_per_atom": energy_of[symbol],
             "formation_energy_per_atom": 0.0,
+            "uncorrected_formation_energy_per_atom": 0.0,
             "status": OK,
         }
         for symbol in sorted(chemistry)
@@ -145,3 +197,17 @@ def _log_hull(rows: Sequence[Row], hull: Hull, system: str) -> None:
         logger.info(
             f"formation energies differ from the database's by {mean:.3f} eV/atom on average ({len(off)} phases)"
         )
+
+
+def _log_doubts(rows: Sequence[Row]) -> None:
+    doubted = [row for row in rows if grave(row.get("defect")) or _kept_off(row)]
+    if not doubted:
+        return
+    off = sum(_kept_off(row) for row in doubted)
+    logger.info(f"{len(doubted)} entries of the database are doubted (column defect); hull.leave_out keeps {off} off")
+    for row in doubted:
+        name = f"{row['formula']} ({row['material_id']})"
+        if row["status"] == OK and row["energy_above_hull"] < ON_HULL:
+            logger.info(f"on the hull though doubted: {name}, {row['defect']}")
+        elif _kept_off(row) and row["energy_above_hull"] < 0:
+            logger.info(f"left out, {-row['energy_above_hull']:.3f} eV/atom below the hull: {name}, {row['defect']}")

@@ -11,29 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from ase import Atoms
 
-from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import row_to_atoms
-from cgwgan_core.potentials.load import PotentialOptions, choose
-from cgwgan_core.potentials.protocol import BATCH_SIZE, Potential
-from cgwgan_core.screening.energetics import Hull, formation_energies
-from cgwgan_core.screening.energies import evaluate
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.screening.energies import energies_above_hull, hull_by
 from cgwgan_core.workflow.refusals import OK
-
-AUTO = "auto"
-
-
-def chosen(first: PotentialOptions, second: PotentialOptions | None) -> PotentialOptions | None:
-    """Which potential is asked.
-
-    :param second: its options; the name ``auto`` is CHGNet where the first potential is another, and none where it is
-        not; ``None``: none.
-    """
-    if second is None or second.name != AUTO:
-        return second
-    return None if choose(first)[0] == "chgnet" else PotentialOptions(name="chgnet")
 
 
 def second_opinions(
@@ -46,15 +28,9 @@ def second_opinions(
     :returns: candidate_id -> ``second_potential``, ``second_energy_above_hull`` and ``disagreement`` (the second's
         distance less the first's), eV/atom, for each that the second potential can treat.
     """
-    phases = [row for row in known_phases.to_pylist() if row["status"] == OK]
-    compounds = [row_to_atoms(row) for row in phases if row["lattice"]]
-    elements = [row["formula"] for row in phases if not row["lattice"]]
-    energies = _formation_energies(compounds, potential)
-    known = [(formula_of_atoms(a), e) for a, e in zip(compounds, energies, strict=True) if np.isfinite(e)]
-    hull = Hull(known, elements)
     good = [row for row in relaxed if row["status"] == OK]
-    found = _formation_energies([row_to_atoms(row) for row in good], potential)
-    above = hull.energy_above_hull([row["formula"] for row in good], found)
+    crystals = [row_to_atoms(row) for row in good]
+    above = energies_above_hull(crystals, potential, hull_by(potential, known_phases))
     return {
         row["candidate_id"]: {
             "second_potential": potential.name,
@@ -64,8 +40,3 @@ def second_opinions(
         for row, value in zip(good, above, strict=True)
         if np.isfinite(value)
     }
-
-
-def _formation_energies(crystals: Sequence[Atoms], potential: Potential) -> Floats:
-    energies, _ = evaluate(crystals, potential, BATCH_SIZE)
-    return formation_energies(crystals, energies, potential.energy_scale)

@@ -83,7 +83,11 @@ class Bands:
 _GROUPS = (
     ("Database", "#7d8b99", ("read", "asu", "training")),
     ("Generator", GENERATED, ("templates", "candidates")),
-    ("Potential", "#2f8f7f", ("screened", "ranked", "relaxed", "novel", "chosen", "phonons", "followed", "stable")),
+    (
+        "Potential",
+        "#2f8f7f",
+        ("screened", "promoted", "evaluated", "ranked", "relaxed", "novel", "chosen", "phonons", "followed", "stable"),
+    ),
 )
 
 
@@ -342,6 +346,27 @@ def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
             axes.axvline(0, color=INK, linewidth=0.8)
         _legend(axes, [(f"screened, {len(values[0]):,}", REAL), (f"shortlist, {len(values[1]):,}", ACCENT)])
         return _svg(figure, "energies", "Energies above the hull, all screened candidates and the shortlist")
+
+
+def figure_judges(rank: ArrayLike, difference: ArrayLike, best: ArrayLike) -> str:
+    """How much higher the judge puts candidates than the screening potential, by the latter's rank.
+
+    :param rank: (N,), from 1 on.
+    :param difference: (N,) eV/atom.
+    :param best: whether selected for the rank, or drawn at random, (N,).
+    """
+    x, y, chosen = np.asarray(rank, dtype=float), np.asarray(difference, dtype=float), np.asarray(best, dtype=bool)
+    with _styled():
+        figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
+        for mask, colour, size in ((chosen, GENERATED, 3), (~chosen, ACCENT, 9)):
+            axes.scatter(x[mask], y[mask], s=size, color=colour, linewidths=0, alpha=0.6, rasterized=True)
+        low, high = np.percentile(y, [1, 99]) if len(y) else (0.0, 1.0)
+        room = 0.1 * max(high - low, 0.1)
+        axes.set(xscale="log", xlabel="Rank by the screening potential", ylabel="Judge less screening (eV/atom)")
+        axes.set_ylim(low - room, high + 3 * room)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        _legend(axes, [(f"selected, {chosen.sum():,}", GENERATED), (f"random, {(~chosen).sum():,}", ACCENT)])
+        return _svg(figure, "judges", "Difference of the judges' distances to the hull, by rank")
 
 
 def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:

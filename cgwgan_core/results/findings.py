@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cgwgan_core.phonons.phonons import PASSING
+from cgwgan_core.results import hulls
+from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL, SECOND, STABLE, UNSTABLE, near_hull, with_second
 from cgwgan_core.results.figures import Bands
 from cgwgan_core.results.funnel import RunFiles
 from cgwgan_core.results.survivors import after_tight_relaxation
@@ -21,8 +23,6 @@ Row = dict[str, Any]
 BAND_COLUMNS = ("band_distances", "band_frequencies", "band_breaks", "band_ticks", "band_labels")
 BULKY = (*BAND_COLUMNS, "lattice", "numbers", "frac_coords", "force_constants", "elastic_tensor")
 """Columns that are read only where they are asked for."""
-NEAR_HULL = 0.1
-"""eV/atom above the hull within which a survivor is counted as near it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Findings:
     survivors: list[Row]
     """Rows of ``tables.STABLE`` with ``in_training``, by energy above the hull: stable and borderline crystals."""
     judged: list[Row]
-    """All rows of ``tables.PHONONS`` with what ``tables.COMPARED`` knows of the crystal (of a child: of its parent),
+    """All rows of ``tables.PHONONS`` with what ``tables.COMPARED`` knows of the crystal (of a child: of its ancestor),
     and ``repeats`` of ``tables.STABLE_REFUSED``, in order of phonon_rank."""
     asked: int
     """Crystals whose phonons were asked for."""
@@ -52,11 +52,17 @@ def findings(files: RunFiles) -> Findings:
     phonons = list(chain.from_iterable(_rows(path, tables.PHONONS) for path in files.phonons))
     refused = tables.read(files.stable_refused, tables.STABLE_REFUSED).to_pylist()
     repeats = {row["candidate_id"]: f"{row['reason']}: {row['match']}" for row in refused}
+    second = {
+        row["candidate_id"]: row
+        for path in files.second_phonons
+        for row in tables.read(path, tables.SECOND_PHONONS, ["candidate_id", "potential", *SECOND]).to_pylist()
+    }
     judged = [
-        _judged(row, compared[row["parent_id"] or row["candidate_id"]]) | {"repeats": repeats.get(row["candidate_id"])}
+        with_second(_judged(row, compared[row["ancestor_id"] or row["candidate_id"]]), second.get(row["candidate_id"]))
+        | {"repeats": repeats.get(row["candidate_id"])}
         for row in phonons
     ]
-    judged.sort(key=lambda row: (row["phonon_rank"], row["parent_id"] is not None))
+    judged.sort(key=lambda row: (row["phonon_rank"], row["generation"]))
     survivors = [row | {"in_training": in_training[row["template_id"]]} for row in _rows(files.stable, tables.STABLE)]
     survivors.sort(key=lambda row: (_above(row), row["candidate_id"]))
     asked = sum(row["phonon_rank"] is not None for row in compared.values())
@@ -108,19 +114,45 @@ def sentence(found: Findings) -> str:
             f"None of the {computed} is dynamically stable ({rule}). The nearest to it is {what}, "
             f"whose lowest frequency is {fixed(nearest['min_frequency'], 2)} THz."
         )
-    best, n = found.survivors[0], len(found.survivors)
-    near = sum(_above(row) <= NEAR_HULL for row in found.survivors)
-    what = f"{formula_text(best['formula'])} ({symbol_text(best['spacegroup'])})"
-    height = best["energy_above_hull"]
-    place = f"{fixed(abs(height), 3)} eV/atom {'above' if height >= 0 else 'below'}"
+    n = len(found.survivors)
     borderline = sum(row["verdict"] == "borderline" for row in found.survivors)
     doubt = f"; {borderline:,} of them only borderline, below {fixed(found.stable, 2)} THz" if borderline else ""
     others = f", and {passing - n:,} more repeat one of them or a known phase" if passing > n else ""
     return (
         f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}{doubt}){others}. "
-        f"The lowest in energy, {what}, lies {place} the hull of the known phases; "
-        f"{near:,} of the {n:,} {'lies' if near == 1 else 'lie'} less than {NEAR_HULL} eV/atom above it."
+        f"{_agreed(found.survivors)}{hulls.in_words(found.survivors)}"
     )
+
+
+def _agreed(survivors: Sequence[Row]) -> str:
+    """What the judges agree on, or what the only one says."""
+    names = {row["second_potential"] for row in survivors} - {None}
+    agreed = [row for row in survivors if row["agreement"] == STABLE]
+    disputed = sum(row["agreement"] == DISPUTED for row in survivors)
+    if not names:
+        best, by = survivors[0], "by this potential alone; no second one has judged"
+    else:
+        rest = {
+            "finds unstable, as the first does,": sum(row["agreement"] == UNSTABLE for row in survivors),
+            "has no verdict on": sum(row["agreement"] is None for row in survivors),
+        }
+        also = "".join(f", {what} {n:,}" for what, n in rest.items() if n)
+        told = f"{' and '.join(sorted(names))} agrees on {len(agreed):,}, disputes {disputed:,}{also}. "
+        if not agreed:
+            return told + "No crystal is stable by both."
+        best, by = min(agreed, key=_worst), "by both"
+    near = sum(near_hull(row) for row in agreed or survivors)
+    what = f"{formula_text(best['formula'])} ({symbol_text(best['spacegroup'])})"
+    height = _worst(best)
+    place = f"{fixed(abs(height), 3)} eV/atom {'above' if height >= 0 else 'below'} the hull of the known phases"
+    close = f"{near:,} {'lies' if near == 1 else 'lie'} within {NEAR_HULL} eV/atom of the hull {by}"
+    return (told if names else "") + f"{close}; the lowest, {what}, lies {place}{' or lower' if names else ''}."
+
+
+def _worst(row: Row) -> float:
+    """Energy above the hull by the judge that puts it higher, eV/atom."""
+    said = [row[name] for name in ("energy_above_hull", "second_energy_above_hull") if row[name] is not None]
+    return max(said, default=math.inf)
 
 
 def _of(n: int, what: str) -> str:

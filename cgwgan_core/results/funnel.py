@@ -77,6 +77,13 @@ class Funnel:
         write_json(path, content)
 
 
+SEVERAL = (
+    "candidates", "candidate_counts", "screening_potential", "second_potential", "screened", "promoted",
+    "promotion_counts", "evaluated", "relaxed", "phonons", "second_phonons",
+)  # fmt: skip
+"""Fields of :class:`RunFiles` that hold any number of files."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The files of a run that its counts and its report are made from; lists are shards in order."""
@@ -103,8 +110,18 @@ class RunFiles:
     """``candidates/*.json``"""
     potential: str
     """``potential.json``"""
+    screening_potential: Sequence[str]
+    """``screening_potential.json``; none where the judge screens"""
+    second_potential: Sequence[str]
+    """``second_potential.json``; none where there is one judge"""
     screened: Sequence[str]
     """``screened/*.parquet``"""
+    promoted: Sequence[str]
+    """``promoted/*.parquet``; none where the judge screens, as the next two"""
+    promotion_counts: Sequence[str]
+    """``promoted.json``"""
+    evaluated: Sequence[str]
+    """``evaluated/*.parquet``"""
     ranked: str
     """``ranked.parquet``"""
     ranking_counts: str
@@ -115,13 +132,15 @@ class RunFiles:
     """``compared.parquet``"""
     phonons: Sequence[str]
     """``phonons/*.parquet``"""
+    second_phonons: Sequence[str]
+    """``second_phonons/*.parquet``; none where there is one judge"""
     stable: str
     """``stable.parquet``"""
     stable_refused: str
     """``stable_refused.parquet``"""
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "candidate_counts", "screened", "relaxed", "phonons"):
+        for name in SEVERAL:
             shards = getattr(self, name)
             object.__setattr__(self, name, (shards,) if isinstance(shards, str) else tuple(shards))
 
@@ -144,7 +163,8 @@ def collect(files: RunFiles) -> Funnel:
     filled = [_counts(path) for path in files.candidate_counts]
     assigned, n_candidates = (sum(shard[key] for shard in filled) for key in ("assigned", "kept"))
     unfit: Counter[str] = sum((Counter(shard["refused"]) for shard in filled), Counter())
-    energies = _tally(files.screened, tables.SCREENED)
+    energies, judged = (_tally(shards, tables.SCREENED) for shards in (files.screened, files.evaluated))
+    promotions = [_counts(path) for path in files.promotion_counts]
     relaxations = _tally(files.relaxed, tables.RELAXED)
     fates = _fates(files.compared)
     verdicts, children = _verdicts(files.phonons)
@@ -153,12 +173,21 @@ def collect(files: RunFiles) -> Funnel:
     new, chosen = fates.pop(NEW, 0), fates.pop(CHOSEN, 0)
     over = Counter({"beyond the number asked for": new})
     n_followed = children.total()
-    n_screened, n_relaxed, n_pass, n_born = (
-        counts.pop(OK, 0) for counts in (energies, relaxations, verdicts, children)
+    n_screened, n_judged, n_relaxed, n_pass, n_born = (
+        counts.pop(OK, 0) for counts in (energies, judged, relaxations, verdicts, children)
     )
     n_stable = n_pass + n_born - repeated.total()
     # no stage for what is not asked for
+    cascade = [
+        stage
+        for counts in promotions
+        for stage in (
+            _promotion(counts),
+            Stage("evaluated", "with an energy by the judge", n_judged + judged.total(), n_judged, judged, "promoted"),
+        )
+    ]
     followed = [Stage("followed", "children along imaginary modes", n_followed, n_born, children)] if n_followed else []
+    with_energy = "evaluated" if cascade else "screened"
     passed = ("phonons", "followed") if followed else "phonons"
     stages = (
         Stage("read", "crystals in the database", n_read, n_structures, database["read"]),
@@ -167,7 +196,8 @@ def collect(files: RunFiles) -> Funnel:
         Stage("templates", "templates, valid and distinct", draws["sampled"], draws["kept"], draws["refused"]),
         Stage("candidates", "candidates: templates with elements", assigned, n_candidates, unfit),
         Stage("screened", "with an energy", n_screened + energies.total(), n_screened, energies, "candidates"),
-        Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], "screened"),
+        *cascade,
+        Stage("ranked", "on the shortlist", n_ranked, ranking["kept"], ranking["refused"], with_energy),
         Stage("relaxed", "relaxed", n_relaxed + relaxations.total(), n_relaxed, relaxations, "ranked"),
         Stage("novel", "new and distinct", new + chosen + fates.total(), new + chosen, fates, "relaxed"),
         Stage("chosen", "chosen for phonons", new + chosen, chosen, over, "novel"),
@@ -181,14 +211,31 @@ def collect(files: RunFiles) -> Funnel:
     rows = {
         "templates": tables.count(files.templates),
         "candidates": sum(map(tables.count, files.candidates)),
+        **({"promoted": sum(map(tables.count, files.promoted))} if cascade else {}),
         "ranked": shortlist,
         "stable": tables.count(files.stable),
     }
     for key, found in rows.items():
         if found != funnel[key].kept:
             raise CountError(f"{key}: {funnel[key].kept} kept, but its table has {found} rows")
+    _check_second(files)
     funnel.check()
     return funnel
+
+
+def _promotion(counts: Mapping[str, Any]) -> Stage:
+    # what has no energy is counted where the energies were computed
+    refused = {reason: n for reason, n in counts["refused"].items() if reason != "no energy"}
+    entered = counts["screened"] - counts["refused"]["no energy"]
+    return Stage("promoted", "sent on to the judge", entered, counts["kept"], refused, "screened")
+
+
+def _check_second(files: RunFiles) -> None:
+    """:raises CountError: if the second judge was not asked about each crystal that the first has a verdict on."""
+    judged = [tables.read(path, tables.PHONONS, ["verdict"])["verdict"] for path in files.phonons]
+    verdicts = sum(len(column) - column.null_count for column in judged)
+    if files.second_phonons and (found := sum(map(tables.count, files.second_phonons))) != verdicts:
+        raise CountError(f"second_phonons: {verdicts} verdicts by the judge, but its table has {found} rows")
 
 
 def _sorted(refused: Mapping[str, int]) -> dict[str, int]:

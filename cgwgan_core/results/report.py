@@ -30,6 +30,7 @@ from cgwgan_core.results.report_tables import (
     refusals_table,
     survivors_table,
 )
+from cgwgan_core.results.selection_error import SelectionError, selection_error
 from cgwgan_core.results.text import NONE, fixed, formula_html, spacegroup_html
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.arrays import Floats
@@ -61,13 +62,23 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
     ranked = tables.read(files.ranked, tables.RANKED, ["energy_above_hull"])
     screened = _column(files.screened, tables.SCREENED, "energy_above_hull")
     drawn = _drawn(found)
+    error = selection_error(files.promoted, files.evaluated)
     context = {
         "chemistry": "–".join(config["chemistry"]),
         "sentence": sentence(found),
         "funnel": funnel,
         "found": found,
         "tiles": _tiles(funnel, found, len(quality["training"]["spacegroup"])),
-        "potential": potential_facts(files.potential),
+        "potentials": [
+            (role, potential_facts(path))
+            for role, paths in (
+                ("Judge", (files.potential,)),
+                ("Screening potential", files.screening_potential),
+                ("Second judge", files.second_potential),
+            )
+            for path in paths
+        ],
+        "selection": _selection(error, ranked["energy_above_hull"].to_numpy()),
         "yields": yields(draws.count_in, draws.refused, generated["in_training"].to_numpy()),
         "quality": quality_table(quality["figures"]),
         "judged_by": {name: quality[name] for name in ("samples", "seeds")},
@@ -88,6 +99,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
                 "latent": figures.figure_latent(quality["latent"]["real"], quality["latent"]["generated"]),
                 "training": figures.figure_training(_curve(files.training_curve)),
                 "energies": figures.figure_energies(screened, ranked["energy_above_hull"].to_numpy()),
+                "judges": figures.figure_judges(error.rank, error.difference, error.best) if error else "",
                 "bands": figures.figure_bands(read_bands(files.phonons, drawn)),
             }.items()
         },
@@ -109,6 +121,21 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
         "spacegroup": spacegroup_html,
     }
     return environment.from_string(template).render(context) + "\n"
+
+
+def _selection(error: SelectionError | None, shortlist: Floats) -> dict[str, Any] | None:
+    """What the report says of the cascade; ``None`` where there is none."""
+    if error is None:
+        return None
+    missed, drawn = error.missed(float(shortlist.max())) if len(shortlist) else (0, 0)
+    return {
+        "selected": error.quantiles(best=True),
+        "random": error.quantiles(best=False),
+        "slope": error.slope,
+        "fooled": error.fooled,
+        "missed": missed,
+        "drawn": drawn,
+    }
 
 
 def _column(shards: Sequence[str], schema: pa.Schema, name: str) -> Floats:

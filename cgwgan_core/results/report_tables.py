@@ -49,10 +49,13 @@ class Table:
 def survivors_table(survivors: Sequence[Row]) -> Table:
     """One row for each survivor, lowest energy above the hull first."""
     heads = (
-        "formula", "space group", "energy above hull (eV/atom)", "by the second potential", "lowest frequency (THz)",
-        "verdict", "elastically stable", "bulk modulus (GPa)", "shear modulus (GPa)", "atoms in primitive cell",
-        "volume (Å³/atom)", "formation energy (eV/atom)", "hull there", "nearest known phase (likeness)",
-        "nearest survivor (likeness)", "template", "candidate",
+        "formula", "space group", "energy above hull (eV/atom)", "above hull by the second (eV/atom)",
+        "90 % interval for DFT (eV/atom)", "odds of lying within 0.05 eV/atom", "lowest frequency (THz)",
+        "lowest by the second (THz)", "verdict", "judges", "disputed", "elastically stable", "bulk modulus (GPa)",
+        "shear modulus (GPa)", "atoms in primitive cell", "volume (Å³/atom)",
+        "formation energy (eV/atom)", "hull there", "it hangs on (falls by, eV/atom)", "over the joint hull (eV/atom)",
+        "without anion corrections (eV/atom)", "nearest known phase (likeness)", "nearest survivor (likeness)",
+        "template", "candidate",
     )  # fmt: skip
     rows = [
         (
@@ -60,8 +63,13 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
             _number(row["second_energy_above_hull"], 3),
+            _between(row["hull_low"], row["hull_high"]),
+            _number(row["probability_near_hull"], 2),
             _number(row["min_frequency"], 2),
+            _number(row["second_min_frequency"], 2),
             _verdict(row["verdict"]),
+            _text(row["agreement"] or NONE),
+            _text(row["dispute"] or ""),
             _any(row["mechanically_stable"]),
             _number(row["bulk_modulus"], 0),
             _number(row["shear_modulus"], 0),
@@ -69,6 +77,9 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
             _number(row["volume_per_atom"], 2),
             _number(row["formation_energy_per_atom"], 3),
             _text((row["decomposition"] or NONE).replace(" ", "\u00a0")),
+            _hangs_on(row),
+            _number(row["energy_above_joint_hull"], 3),
+            _number(row["energy_above_hull_uncorrected"], 3),
             _alike(row, "nearest_known"),
             _alike(row, "nearest_survivor"),
             _text(f"{row['template_id']} ({'in training' if row['in_training'] else 'new'})"),
@@ -82,16 +93,19 @@ def survivors_table(survivors: Sequence[Row]) -> Table:
 def judged_table(judged: Sequence[Row]) -> Table:
     """One row for each crystal whose phonons were asked for, with the verdict and the reason for it."""
     heads = (
-        "formula", "space group", "energy above hull (eV/atom)", "lowest frequency (THz)", "verdict", "reason",
-        "candidate",
+        "formula", "space group", "energy above hull (eV/atom)", "above hull by the second (eV/atom)",
+        "lowest frequency (THz)", "lowest by the second (THz)", "verdict", "judges", "reason", "candidate",
     )  # fmt: skip
     rows = [
         (
             Cell(formula_html(row["formula"]), row["formula"]),
             Cell(spacegroup_html(row["spacegroup"]), row["spacegroup"]),
             _number(row["energy_above_hull"], 3),
+            _number(row["second_energy_above_hull"], 3),
             _number(row["min_frequency"], 2),
+            _number(row["second_min_frequency"], 2),
             _verdict(row["verdict"]),
+            _text(row["agreement"] or NONE),
             _text(reason(row)),
             _text(row["candidate_id"]),
         )
@@ -149,6 +163,13 @@ def _interval(interval: Sequence[float | None], digits: int) -> Cell:
     return Cell(f"{fixed(mean, digits)}{spread}", _number(mean, digits).sort)
 
 
+def _between(low: float | None, high: float | None) -> Cell:
+    """The two ends of an interval, sorted by its middle."""
+    if low is None or high is None:
+        return Cell(NONE, 1e99)
+    return Cell(f"{fixed(low, 2)} to {fixed(high, 2)}", (low + high) / 2)
+
+
 def potential_facts(path: str | Path) -> dict[str, Any]:
     """Facts (name, value) and tables of ``potential.json``."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -178,6 +199,13 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
 def _verdict(verdict: str | None) -> Cell:
     text = Markup('<span class="{}">{}</span>').format(verdict or "none", verdict or NONE)
     return Cell(text, verdict or "")
+
+
+def _hangs_on(row: Row) -> Cell:
+    """The known phase that the distance hangs on most, how far it comes down without, and what is doubted."""
+    name = row["largest_shift_phase"]
+    doubt = f"; doubted: {row['hull_defects']}" if row["hull_defects"] else ""
+    return _text(NONE if name is None else f"{name} ({fixed(row['largest_shift'], 3)}){doubt}")
 
 
 def _alike(row: Row, column: str) -> Cell:

@@ -18,10 +18,10 @@ PAPER = {"templates": 120_000, "candidates": 1_795_032, "screened": 1_795_030, "
 -0.5 THz."""
 COLUMNS = (
     "candidate_id", "formula", "spacegroup", "spacegroup_symbol", "n_atoms", "energy_above_hull",
-    "second_energy_above_hull", "decomposition", "formation_energy_per_atom", "min_frequency", "verdict",
-    "paper_stable", "across_cutoff", "mechanically_stable", "bulk_modulus", "shear_modulus",
-    "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "nearest_known", "nearest_known_similarity",
-    "parent_id", "template_id", "potential",
+    "second_energy_above_hull", "agreement", "dispute", "hull_low", "hull_high", "probability_near_hull",
+    "decomposition", "formation_energy_per_atom", "min_frequency", "verdict", "paper_stable", "across_cutoff",
+    "mechanically_stable", "bulk_modulus", "shear_modulus", "vibrational_free_energy_per_atom",
+    "heat_capacity_per_atom", "nearest_known", "nearest_known_similarity", "parent_id", "template_id", "potential",
 )  # fmt: skip
 """Of ``tables.STABLE``, in the table of the showcase."""
 

@@ -22,11 +22,12 @@ from cgwgan_core.workflow.tables import PHONONS, STABLE, read
 
 KEYS = (
     "candidate_id", "spacegroup", "spacegroup_symbol", "energy_per_atom", "formation_energy_per_atom",
-    "energy_above_hull", "decomposition", "second_potential", "second_energy_above_hull", "disagreement",
-    "min_frequency", "verdict", "paper_stable", "across_cutoff", "parent_id", "energy_gain",
-    "vibrational_free_energy_per_atom", "heat_capacity_per_atom", "mechanically_stable", "elastic_min_eigenvalue",
-    "bulk_modulus", "shear_modulus", "nearest_known", "nearest_known_similarity", "nearest_survivor",
-    "nearest_survivor_similarity", "potential", "template_id", "rank",
+    "energy_above_hull", "energy_above_hull_uncorrected", "energy_above_joint_hull", "decomposition", "largest_shift",
+    "largest_shift_phase", "second_potential", "second_energy_above_hull", "disagreement", "second_min_frequency",
+    "second_verdict", "second_mechanically_stable", "agreement", "dispute", "min_frequency", "verdict", "paper_stable",
+    "across_cutoff", "parent_id", "energy_gain", "vibrational_free_energy_per_atom", "heat_capacity_per_atom",
+    "mechanically_stable", "elastic_min_eigenvalue", "bulk_modulus", "shear_modulus", "nearest_known",
+    "nearest_known_similarity", "nearest_survivor", "nearest_survivor_similarity", "potential", "template_id", "rank",
 )  # fmt: skip
 """Columns of ``tables.STABLE`` that are keys of the ASE database, under the same names."""
 HULL = "hull"

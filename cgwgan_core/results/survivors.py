@@ -14,49 +14,55 @@ import pyarrow as pa
 from cgwgan_core.crystallography.structures import row_to_structure
 from cgwgan_core.crystallography.symmetry import hermann_mauguin
 from cgwgan_core.phonons.phonons import PASSING, VERDICTS
+from cgwgan_core.results.agreement import SECOND, with_second
+from cgwgan_core.results.confidence import add_confidence
 from cgwgan_core.results.diffraction import patterns, similarity
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.refusals import KNOWN, REPEATED, tally
 from cgwgan_core.workflow.tables import PHONONS, STABLE
 
-SECOND_POTENTIAL = ("second_potential", "second_energy_above_hull", "disagreement")
-"""Columns of ``tables.COMPARED`` that go on to ``tables.STABLE``."""
+ENERGIES = ("formation_energy_per_atom", "uncorrected_formation_energy_per_atom", "energy_above_hull")
+"""Columns of ``tables.COMPARED`` that move with the energy."""
 JUDGED = [name for name in PHONONS.names if name != "force_constants" and not name.startswith("band_")]
 """Columns of ``tables.PHONONS`` that :func:`survivors` needs."""
+SECOND_JUDGED = ["candidate_id", "potential", *SECOND]
+"""Columns of ``tables.SECOND_PHONONS`` that it needs."""
 
 
 def survivors(
-    compared: pa.Table, phonons: pa.Table, known: Library
+    compared: pa.Table, phonons: pa.Table, second: pa.Table, known: Library
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The crystals that pass and are novel and distinct, by energy above hull, then by identifier; and the others.
 
     :param compared: the schema ``tables.COMPARED``.
     :param phonons: the columns :data:`JUDGED` of ``tables.PHONONS``, all shards together.
+    :param second: the columns :data:`SECOND_JUDGED` of ``tables.SECOND_PHONONS``, all shards together; may be empty.
     :param known: the database's structures of this chemistry.
-    :returns: rows of ``tables.STABLE``, their columns nearest_* still to be filled (:func:`add_nearest`), and rows
-        of ``tables.STABLE_REFUSED``.
+    :returns: rows of ``tables.STABLE``, their columns nearest_* and those of hulls still to be filled
+        (:func:`add_nearest`, :func:`.hulls.add_hulls`), and rows of ``tables.STABLE_REFUSED``.
     """
     relaxed = {row["candidate_id"]: row for row in compared.to_pylist()}
+    again = {row["candidate_id"]: row for row in second.to_pylist()}
     passing = []
     for found in phonons.to_pylist():
         if found["verdict"] not in PASSING:
             continue
-        before = relaxed[found["parent_id"] or found["candidate_id"]]
+        before = relaxed[found["ancestor_id"] or found["candidate_id"]]
         volume = abs(np.linalg.det(np.reshape(found["lattice"], (3, 3))))
         passing.append(
-            {
-                **dict.fromkeys(STABLE.names),
-                **{name: before[name] for name in ("formula", "template_id", "rank", "decomposition")},
-                **{name: found[name] for name in JUDGED if name in STABLE.names},
-                "spacegroup_symbol": hermann_mauguin(found["spacegroup"]),
-                "n_atoms": len(found["numbers"]),
-                "volume_per_atom": float(volume) / len(found["numbers"]),
-                "formation_energy_per_atom": after_tight_relaxation("formation_energy_per_atom", before, found),
-                "energy_above_hull": after_tight_relaxation("energy_above_hull", before, found),
-                # asked about the relaxed crystal, hence not about a child
-                **{name: before[name] for name in SECOND_POTENTIAL if found["parent_id"] is None},
-            }
+            with_second(
+                {
+                    **dict.fromkeys(STABLE.names),
+                    **{name: before[name] for name in ("formula", "template_id", "rank", "decomposition")},
+                    **{name: found[name] for name in JUDGED if name in STABLE.names},
+                    "spacegroup_symbol": hermann_mauguin(found["spacegroup"]),
+                    "n_atoms": len(found["numbers"]),
+                    "volume_per_atom": float(volume) / len(found["numbers"]),
+                    **{name: after_tight_relaxation(name, before, found) for name in ENERGIES},
+                },
+                again.get(found["candidate_id"]),
+            )
         )
     kept, refused, distinct = [], [], Library()
     for row in sorted(passing, key=_order):
@@ -67,6 +73,7 @@ def survivors(
             refused.append({"candidate_id": row["candidate_id"], "reason": REPEATED, "match": match})
         else:
             distinct.add(row["candidate_id"], structure)
+            add_confidence(row)
             kept.append(row)
     return kept, refused
 
@@ -75,10 +82,10 @@ def after_tight_relaxation(column: str, before: Mapping[str, Any], found: Mappin
     """Formation energy or energy above hull, eV/atom, once the relaxation before the phonons has lowered the energy.
 
     At fixed composition both are linear in the energy, so both move with it; so they do from an unstable crystal to
-    its child.
+    its descendants.
 
     :param column: of ``before``, a row of ``tables.COMPARED``.
-    :param found: the row of ``tables.PHONONS`` of the crystal or of its child.
+    :param found: the row of ``tables.PHONONS`` of the crystal or of a descendant.
     """
     energy: float | None = before[column]
     earlier: float | None = before["energy_per_atom"]

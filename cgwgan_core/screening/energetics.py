@@ -73,7 +73,6 @@ def oxygen_species(atoms: Atoms) -> OxygenSpecies:
     return "peroxide" if len(pairs.centre) else "oxide"
 
 
-@cache
 def correction_per_atom(formula: str, oxygen: OxygenSpecies = "oxide") -> float:
     """MP2020 correction of a compound, eV/atom; to be added to a raw PBE or PBE+U energy.
 
@@ -81,6 +80,24 @@ def correction_per_atom(formula: str, oxygen: OxygenSpecies = "oxide") -> float:
 
     :param formula: reduced formula. Results are kept, so that a million candidates cost a few hundred calls.
     """
+    return float(sum(_adjustments(formula, oxygen).values()))
+
+
+def anion_correction_per_atom(formula: str, oxygen: OxygenSpecies = "oxide") -> float:
+    """That part of :func:`correction_per_atom` which MP2020 fits to anions, eV/atom.
+
+    The rest makes energies with and without U comparable. It follows the metals, which do not leave a crystal.
+    """
+    return float(sum(value for name, value in _adjustments(formula, oxygen).items() if _ANION in name))
+
+
+_ANION = "anion correction"
+"""In pymatgen's names of these adjustments."""
+
+
+@cache
+def _adjustments(formula: str, oxygen: OxygenSpecies) -> Mapping[str, float]:
+    """The corrections that MP2020 adds up, by pymatgen's names, eV/atom."""
     from pymatgen.entries.computed_entries import ComputedEntry  # noqa: PLC0415 - takes seconds
 
     scheme = _scheme()
@@ -101,7 +118,7 @@ def correction_per_atom(formula: str, oxygen: OxygenSpecies = "oxide") -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about oxidation states it cannot guess; it then does the right thing
         adjustments = scheme.get_adjustments(entry)
-    return float(sum(a.value for a in adjustments)) / composition.num_atoms
+    return {a.name: float(a.value) / composition.num_atoms for a in adjustments}
 
 
 @cache
@@ -140,6 +157,21 @@ def formation_energy_per_atom(
     return energy_per_atom - baseline_per_atom(formula, energy_scale, oxygen)
 
 
+def uncorrected_formation_energy_per_atom(
+    formula: str, formation_energy_per_atom: float, energy_scale: EnergyScale, oxygen: OxygenSpecies = "oxide"
+) -> float:
+    """A formation energy without the corrections of anions, eV/atom.
+
+    What a potential of the scale ``mp_corrected`` has learnt together with them is subtracted just so. ``matpes`` has
+    none.
+
+    :param formation_energy_per_atom: as :func:`formation_energy_per_atom` gives it.
+    """
+    if energy_scale == "matpes":
+        return formation_energy_per_atom
+    return formation_energy_per_atom - anion_correction_per_atom(formula, oxygen)
+
+
 def formation_energies(
     crystals: Sequence[Atoms], energy_per_atom: Iterable[float], energy_scale: EnergyScale
 ) -> Floats:
@@ -168,17 +200,15 @@ class Hull:
         entries += [PDEntry(Composition(symbol), 0.0, name=symbol) for symbol in sorted(symbols)]
         self._diagram = PhaseDiagram(entries)
         self._energies: dict[str, float] = {}
-        self._decompositions: dict[str, str] = {}
+        self._shares: dict[str, dict[str, float]] = {}
 
     @classmethod
-    def from_known_phases(cls, table: pa.Table) -> "Hull":
-        """From those rows of ``tables.KNOWN_PHASES`` that are not refused."""
-        rows = zip(
-            table["formula"].to_pylist(),
-            table["formation_energy_per_atom"].to_pylist(),
-            table["status"].to_pylist(),
-            strict=True,
-        )
+    def from_known_phases(cls, table: pa.Table, energies: str = "formation_energy_per_atom") -> "Hull":
+        """From those rows of ``tables.KNOWN_PHASES`` that are not left out.
+
+        :param energies: column of formation energies.
+        """
+        rows = zip(table["formula"].to_pylist(), table[energies].to_pylist(), table["status"].to_pylist(), strict=True)
         return cls((formula, energy) for formula, energy, status in rows if status == OK)
 
     @property
@@ -218,13 +248,16 @@ class Hull:
         above: Floats = np.asarray(formation_energies, dtype=float) - hull
         return above
 
-    def decomposition(self, formula: str) -> str:
-        """The phases a composition falls apart into, with their shares of the atoms: ``0.40 BaO + 0.60 RuO2``."""
-        if formula not in self._decompositions:
+    def shares(self, formula: str) -> dict[str, float]:
+        """The phases a composition falls apart into, by reduced formula, with their shares of the atoms."""
+        if formula not in self._shares:
             parts = self._diagram.get_decomposition(Composition(formula))
-            shares = sorted((_name(entry), share) for entry, share in parts.items())
-            self._decompositions[formula] = " + ".join(f"{share:.2f} {name}" for name, share in shares)
-        return self._decompositions[formula]
+            self._shares[formula] = dict(sorted((_name(entry), float(share)) for entry, share in parts.items()))
+        return self._shares[formula]
+
+    def decomposition(self, formula: str) -> str:
+        """The same in one line: ``0.40 BaO + 0.60 RuO2``."""
+        return " + ".join(f"{share:.2f} {name}" for name, share in self.shares(formula).items())
 
 
 def _name(entry: Entry) -> str:

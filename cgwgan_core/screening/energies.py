@@ -15,7 +15,9 @@ from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
+from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.distances import site_distances
+from cgwgan_core.crystallography.structures import row_to_atoms
 from cgwgan_core.crystallography.templates import Templates, decorate
 from cgwgan_core.potentials.protocol import BATCH_SIZE, Potential
 from cgwgan_core.screening.candidates import TemplateLookup
@@ -28,6 +30,10 @@ CHUNK = 1024
 """Candidates that are evaluated at a time."""
 STEP, LIMIT = 0.1, 0.5
 """The volume search: distance of its points in ln V, and how far from the start it may go (factors 0.61 to 1.65)."""
+
+
+LOWEST = -6.0
+"""eV/atom; a formation energy below it is a potential's failure. The Materials Project's lowest is -4.6."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def screen(
             scaled = [scaled_by(atoms, factor) for atoms, factor in zip(chosen, factors, strict=True)]
             formation[better] = formation_energies(scaled, lower, potential.energy_scale)
             above[better] = hull.energy_above_hull([formulas[i] for i in better], formation[better])
+        for i in np.flatnonzero(formation < LOWEST):
+            status[i] = f"not credible: {potential.name} gives a formation energy of {formation[i]:.1f} eV/atom"
         yield {
             "candidate_id": part["candidate_id"].to_pylist(),
             "formula": formulas,
@@ -116,6 +124,29 @@ def evaluate(
     for i, error in zip(order.tolist(), found.errors, strict=True):
         errors[i] = error
     return energies, errors
+
+
+def hull_by(potential: Potential, known_phases: pa.Table) -> Hull:
+    """A potential's own hull of known phases that another has relaxed, in the other's geometries.
+
+    :param known_phases: a table of ``tables.KNOWN_PHASES``.
+    """
+    phases = [row for row in known_phases.to_pylist() if row["status"] == OK]
+    compounds = [row_to_atoms(row) for row in phases if row["lattice"]]
+    elements = [row["formula"] for row in phases if not row["lattice"]]
+    formation = _formation_energies(compounds, potential)
+    known = [(formula_of_atoms(a), e) for a, e in zip(compounds, formation, strict=True) if np.isfinite(e)]
+    return Hull(known, elements)
+
+
+def energies_above_hull(crystals: Sequence[Atoms], potential: Potential, hull: Hull) -> Floats:
+    """Distances of crystals, as they are, to a potential's own hull, (N,) eV/atom; NaN where it cannot treat one."""
+    return hull.energy_above_hull(list(map(formula_of_atoms, crystals)), _formation_energies(crystals, potential))
+
+
+def _formation_energies(crystals: Sequence[Atoms], potential: Potential) -> Floats:
+    energies, _ = evaluate(crystals, potential, BATCH_SIZE)
+    return formation_energies(crystals, energies, potential.energy_scale)
 
 
 @dataclass(frozen=True)

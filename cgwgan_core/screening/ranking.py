@@ -25,6 +25,9 @@ from cgwgan_core.workflow.refusals import OK
 
 RANK_BY = {"energy_above_hull": "energy_above_hull", "formation_energy": "formation_energy_per_atom"}
 """Values of ``screen.rank_by`` -> the column that they rank by."""
+NOT_CREDIBLE = 1.0
+"""eV/atom; a candidate that the judge puts lower than the screening potential by more is a hole of the judge: close
+atoms that it has not learnt to repel. It usually puts candidates higher."""
 BLOCK = 1024, 32768
 """Rows of the first block, and most of one; each block is twice the one before, as each reads shards again."""
 
@@ -35,7 +38,7 @@ class RankOptions:
 
     rank_by: str = "energy_above_hull"
     """``energy_above_hull`` or ``formation_energy`` (the paper's)."""
-    top: int = 40
+    top: int = 30
     """Candidates on the shortlist."""
     per_formula: int | None = None
     """Most of them with one reduced formula; ``None``: no limit."""
@@ -56,6 +59,7 @@ def rank(
     templates: pa.Table,
     known: Library,
     options: RankOptions,
+    schema: pa.Schema = tables.CANDIDATES,
 ) -> tuple[pa.Table, list[dict[str, Any]], dict[str, Any]]:
     """Walk down the candidates by energy until ``options.top`` distinct ones that are no known phase are found.
 
@@ -64,17 +68,18 @@ def rank(
     with the known phases, so that limits hide no rediscovery.
 
     :param screened: shards of ``tables.SCREENED``.
-    :param candidates: shards of ``tables.CANDIDATES`` with the same rows.
+    :param candidates: shards of ``schema`` with the same rows.
     :param templates: a table of ``tables.TEMPLATES``.
+    :param schema: ``tables.CANDIDATES``, or ``tables.PROMOTED`` where a cascade chose them.
     :returns: a table of ``tables.RANKED``, in which the best candidate of every known phase met on the way keeps
         its rank and names the phase; rows of ``tables.RANKING_REFUSED`` for those that repeat a better one; and
         the counts: screened, kept (for relaxation, not known), refused by reason.
     :raises InputError: if the shards do not hold the same candidates.
     """
-    energies = _energies(screened, RANK_BY[options.rank_by])
+    energies = energies_of(screened, RANK_BY[options.rank_by])
     shortlist = Shortlist(templates, known, options)
     walked = 0
-    for row in _best_first(energies, screened, candidates):
+    for row in _best_first(energies, screened, candidates, schema):
         if shortlist.full:
             break
         shortlist.offer(row)
@@ -115,6 +120,11 @@ class Shortlist:
 
         :param row: columns of ``tables.CANDIDATES`` and ``tables.SCREENED``.
         """
+        if (lower := _below_screening(row)) > NOT_CREDIBLE:
+            self.counts["not credible"] += 1
+            why = f"not credible: {lower:.3g} eV/atom lower by the judge than by the screening potential"
+            self.refused.append({"candidate_id": row["candidate_id"], "reason": why})
+            return
         formula = row["formula"]
         isopointal_type = self._types[self._lookup.place(row["template_id"])]
         limit = self._limit(formula, isopointal_type)
@@ -162,8 +172,14 @@ class Shortlist:
         self.refused.append({"candidate_id": row["candidate_id"], "reason": "duplicate", "match": match})
 
 
-def _energies(screened: Sequence[str | Path], column: str) -> Floats:
-    """What the candidates of all shards are ranked by, NaN where there is no energy."""
+def _below_screening(row: dict[str, Any]) -> float:
+    """How far the judge puts a candidate below the screening potential, eV/atom; 0 where there is no cascade."""
+    screening: float | None = row.get("screening_energy_above_hull")
+    return 0.0 if screening is None else screening - float(row["energy_above_hull"])
+
+
+def energies_of(screened: Sequence[str | Path], column: str) -> Floats:
+    """A column of energies of the candidates of all shards, NaN where there is no energy, (N,)."""
     parts = [np.zeros(0)]
     for path in screened:
         table = tables.read(path, tables.SCREENED, [column, "status"])
@@ -172,14 +188,23 @@ def _energies(screened: Sequence[str | Path], column: str) -> Floats:
     return np.concatenate(parts)
 
 
-def _best_first(
-    energies: Floats, screened: Sequence[str | Path], candidates: Sequence[str | Path]
-) -> Iterator[dict[str, Any]]:
-    """Rows of candidates with what was screened of them, lowest first; read block by block."""
+def shard_sizes(screened: Sequence[str | Path], candidates: Sequence[str | Path]) -> list[int]:
+    """Rows of each shard.
+
+    :raises InputError: if the shards of candidates and those of their energies are not of the same length.
+    """
     sizes = [tables.count(path) for path in screened]
     if sizes != [tables.count(path) for path in candidates]:
-        raise InputError("screened and candidates: shards of different length; delete screened/ and rerun")
-    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        folders = " and ".join(str(Path(path).parent) for path in (*screened[:1], *candidates[:1]))
+        raise InputError(f"{folders}: shards of different length; delete the former and rerun")
+    return sizes
+
+
+def _best_first(
+    energies: Floats, screened: Sequence[str | Path], candidates: Sequence[str | Path], schema: pa.Schema
+) -> Iterator[dict[str, Any]]:
+    """Rows of candidates with what was screened of them, lowest first; read block by block."""
+    starts = np.concatenate([[0], np.cumsum(shard_sizes(screened, candidates), dtype=np.int64)])
     # equal energies in the order of the table, so that the ranking is the same everywhere; NaN is sorted last
     order = np.argsort(energies, kind="stable")[: int(np.isfinite(energies).sum())]
     size, largest = BLOCK
@@ -194,7 +219,7 @@ def _best_first(
         for k in np.unique(shard).tolist():
             mine = np.flatnonzero(shard == k)
             index = pa.array(block[mine] - starts[k])
-            filled = tables.read(candidates[k], tables.CANDIDATES).take(index).to_pylist()
+            filled = tables.read(candidates[k], schema).take(index).to_pylist()
             found = tables.read(screened[k], tables.SCREENED).take(index).to_pylist()
             for i, candidate, energy in zip(mine.tolist(), filled, found, strict=True):
                 if candidate["candidate_id"] != energy["candidate_id"]:

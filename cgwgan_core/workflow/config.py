@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,11 +128,17 @@ def _of_templates(templates: Mapping[str, Any]) -> Iterator[str]:
         yield "templates.number_density: the first number must be below the second"
 
 
-def _of_potential(potential: Mapping[str, Any]) -> Iterator[str]:
+def _of_potential(role: str, potential: Mapping[str, Any] | None) -> Iterator[str]:
+    if potential is None:
+        return
     if potential["name"] == "m3gnet" and not (potential["path"] or os.environ.get("CGWGAN_POTENTIAL")):
-        yield "potential.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
+        yield f"{role}.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
+    path = potential["path"]
+    # other weights may be names that a package knows
+    if path and (potential["name"] == "nequix" or Path(path).is_absolute()) and not Path(path).exists():
+        yield f"{role}.path: {path} does not exist"
     if ":" in potential["name"] and potential["energy_scale"] is None:
-        yield "potential.energy_scale: missing; an ASE calculator does not tell what its energies compare with"
+        yield f"{role}.energy_scale: missing; what is imported does not tell what its energies compare with"
 
 
 CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
@@ -140,6 +147,6 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
     (("infill", "chemistry"), _of_infill),
     (("model",), _of_model),
     (("templates",), _of_templates),
-    (("potential",), _of_potential),
+    *(((role,), partial(_of_potential, role)) for role in ("potential", "screening_potential", "second_potential")),
 ]
 """What the schema cannot say: blocks, and what tells of keys in them that do not go together."""

@@ -24,12 +24,15 @@ TABLES: dict[str, tuple[pa.Schema, str]] = {
     "templates.parquet": (tables.TEMPLATES, "a distinct template that passed all checks"),
     "candidates/{shard}.parquet": (tables.CANDIDATES, "a template with an element on every site"),
     "screened/{shard}.parquet": (tables.SCREENED, "a candidate with its energies"),
+    "promoted/{shard}.parquet": (tables.PROMOTED, "a candidate that the screening potential sends on to the judge"),
+    "evaluated/{shard}.parquet": (tables.SCREENED, "a promoted candidate with its energies by the judge"),
     "known_phases.parquet": (tables.KNOWN_PHASES, "a known phase of the chemistry, relaxed: together, the hull"),
     "ranked.parquet": (tables.RANKED, "a candidate of the shortlist, or a known phase at its rank"),
     "ranking_refused.parquet": (tables.RANKING_REFUSED, "a candidate that repeats a better one, or a known phase"),
     "relaxed/{shard}.parquet": (tables.RELAXED, "a relaxed crystal of the shortlist"),
     "compared.parquet": (tables.COMPARED, "a relaxed crystal, compared with the others and with the database"),
     "phonons/{shard}.parquet": (tables.PHONONS, "a phonon calculation with its verdict"),
+    "second_phonons/{shard}.parquet": (tables.SECOND_PHONONS, "what the second potential says of a judged crystal"),
     "stable.parquet": (tables.STABLE, "a novel, distinct crystal that is stable or borderline"),
     "stable_refused.parquet": (tables.STABLE_REFUSED, "a crystal that passes, but is known or a repeat"),
     "dft.parquet": (tables.DFT, "a folder of DFT inputs, `dft/<candidate_id>/<task>/`"),
@@ -46,7 +49,9 @@ OTHERS = {
     "templates/{shard}.json": "how many were drawn, kept, and refused for which reason",
     "template_counts.json": "the sum of these counts, and the repeats among shards",
     "candidates/{shard}.json": "how many candidates were made, kept, and refused for which reason",
-    "potential.json": "the potential, its weights' digest, its errors on known crystals",
+    "{role}.json": "a potential, its weights' digest, its errors on known crystals: `potential.json`, "
+    "`screening_potential.json`, `second_potential.json`",
+    "promoted.json": "how many candidates go on to the judge, and how many do not",
     "ranking_counts.json": "how many candidates were ranked, and set aside for which reason",
     "stable.db": "`stable.parquet` as an ASE database",
     "cif": "a CIF file of each of these crystals",
@@ -105,6 +110,12 @@ def _keys(node: ast.AST, config: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{block}.{key}" for key in config[block] if key not in names)
         case ast.Call(ast.Name("shards"), [ast.Constant(str(block))]):
             yield f"{block}.shards"
+        case ast.Call(ast.Name(("promoted" | "second_phonons") as helper)):
+            yield {"promoted": "cascade.shards", "second_phonons": "phonons.shards"}[helper]
+        case ast.Call(ast.Name("options_of"), [role]):
+            named = {node.value for node in ast.walk(role) if isinstance(node, ast.Constant)}
+            blocks = [block for block in config if block.endswith("potential") and (block in named or not named)]
+            yield from (key for block in blocks for key in _keys_of(block, config) if key != "potential.tolerance")
         case _:
             for child in ast.iter_child_nodes(node):
                 yield from _keys(child, config)

@@ -125,6 +125,17 @@ SCREENED = pa.schema(
         _field("status", STR, "ok, or why there is no energy"),
     ]
 )
+_SCREENING = [
+    _field("screening_energy_above_hull", F64, "by the screening potential, over its own hull", "eV/atom"),
+    _field("screening_rank", pa.int64(), "by the screening potential, 1 is the best"),
+    _field(
+        "promoted_as", STR, "best by the screening potential, or sample: drawn at random; null: there was no cascade"
+    ),
+]
+_AT_SCREENED_VOLUME = _field("volume_scale", F64, "factor on the template's volume that the screening ended with")
+PROMOTED = _extend(
+    pa.schema([_AT_SCREENED_VOLUME if field.name == "volume_scale" else field for field in CANDIDATES]), *_SCREENING
+)
 RANKED = pa.schema(
     [
         _field("rank", I32, "1 is the best"),
@@ -138,6 +149,7 @@ RANKED = pa.schema(
         _field("energy_per_atom", F64, "energy by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected, against elemental references", "eV/atom"),
         _field("energy_above_hull", F64, "over the hull of the known phases (negative: below it)", "eV/atom"),
+        *_SCREENING,
         _field("known_match", STR, "known phase that it is, and that is hence not relaxed; null: goes on"),
     ]
 )
@@ -156,6 +168,7 @@ _RELAXED_CELL = [
     _field("numbers", pa.list_(I16), "atomic numbers [n]"),
     _field("frac_coords", pa.list_(F64), "fractional coordinates, flattened [3n]"),
 ]
+_UNCORRECTED = _field("uncorrected_formation_energy_per_atom", F64, "without MP2020's corrections of anions", "eV/atom")
 RELAXED = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
@@ -166,6 +179,7 @@ RELAXED = pa.schema(
         *_RELAXED_CELL,
         _field("energy_per_atom", F64, "after relaxation, by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected, after relaxation", "eV/atom"),
+        _UNCORRECTED,
         _field("energy_above_hull", F64, "over the hull of the known phases, after relaxation", "eV/atom"),
         _field("n_steps", I32, "optimiser steps"),
         _field("fmax", F64, "largest force on an atom at the end", "eV/Å"),
@@ -220,14 +234,27 @@ _PROPERTIES = [
 PHONONS = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
-        _field("min_frequency", F64, "lowest frequency over mesh and band path; negative: imaginary", "THz"),
+        _field("min_frequency", F64, "lowest frequency that counts; negative: imaginary", "THz"),
         _field("min_frequency_q", pa.list_(F64), "q-point of the lowest frequency [3], reduced coordinates"),
+        _field("lowest_is_acoustic", BOOL, "whether the lowest mode is on an acoustic branch, by its eigenvector"),
+        _field("lowest_is_exact", BOOL, "whether its q-point fits a supercell that was computed; else interpolated"),
+        _field(
+            "refuted_frequency",
+            F64,
+            "lowest imaginary frequency by interpolation alone; elastic constants or a supercell that fits refute it",
+            "THz",
+        ),
         _field("verdict", STR, "stable, borderline or unstable; null where there is none"),
         _field("stable_from", F64, "lowest frequency from which the verdict is stable", "THz"),
         _field("borderline_from", F64, "lowest frequency from which it is borderline, unstable below", "THz"),
         _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
         _field("parent_id", STR, "of a child: crystal whose imaginary mode was followed; null: not a child"),
+        _field("ancestor_id", STR, "of a child: generated crystal that its line of parents begins with"),
+        _field("generation", I16, "modes followed from that crystal on; 0: not a child"),
         _field("energy_gain", F64, "of a child: how far it lies below its parent", "eV/atom"),
+        _field("followed_q", pa.list_(F64), "of a child: q-point of its parent's mode [3], in the parent's basis"),
+        _field("followed_frequency", F64, "of a child: frequency of that mode; null: a strain was followed", "THz"),
+        _field("followed_cells", I32, "of a child: primitive cells of its parent that the mode needs"),
         _field("potential", STR, "potential that the verdict holds for"),
         _field("supercell", pa.list_(I32), "repeats of the primitive cell [3]"),
         _field("n_displacements", I32, "displaced supercells computed"),
@@ -252,6 +279,12 @@ PHONONS = pa.schema(
         _field("status", STR, "ok, or why there are no phonons"),
     ]
 )
+SECOND_PHONONS = _extend(
+    PHONONS,
+    _field(
+        "energy_above_hull", F64, "by the second potential, over its own hull, in the judge's geometries", "eV/atom"
+    ),
+)
 STABLE = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
@@ -263,9 +296,32 @@ STABLE = pa.schema(
         _field("volume_per_atom", F64, "after relaxation", "Å³"),
         _field("energy_per_atom", F64, "by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
+        _UNCORRECTED,
         _field("energy_above_hull", F64, "over the hull of the known phases", "eV/atom"),
         *_SECOND,
+        _field("second_min_frequency", F64, "lowest phonon frequency by that potential", "THz"),
+        _field("second_verdict", STR, "stable, borderline or unstable by it; null: none"),
+        _field("second_mechanically_stable", BOOL, "by it; null: none, or its phonons do not pass"),
+        _field("agreement", STR, "agreed stable, agreed unstable or disputed; null: there is one judge only"),
+        _field("dispute", STR, "what the judges dispute, the first one's value first"),
+        _field(
+            "hull_low",
+            F64,
+            "90 % lie between this and hull_high by DFT; null: potential not calibrated, or it falls into elements",
+            "eV/atom",
+        ),
+        _field("hull_high", F64, "upper end of that interval", "eV/atom"),
+        _field("probability_near_hull", F64, "that DFT puts it within 0.05 eV/atom of the hull; null as for hull_low"),
         _FALLS_APART,
+        _field("hull_phases", pa.list_(STR), "material_id of the compounds it falls apart into [h]"),
+        _field("hull_shifts", pa.list_(F64), "how far it comes down without each of them [h]", "eV/atom"),
+        _field("largest_shift", F64, "the largest of these", "eV/atom"),
+        _field("largest_shift_phase", STR, "material_id of the compound that its height hangs on most"),
+        _field("hull_defects", STR, "which of these compounds the database's entry is doubted of, and why"),
+        _field(
+            "energy_above_hull_uncorrected", F64, "over a hull of its own, all without corrections of anions", "eV/atom"
+        ),
+        _field("energy_above_joint_hull", F64, "over the hull of known phases and all of this table", "eV/atom"),
         _field("min_frequency", F64, "lowest phonon frequency", "THz"),
         _field("verdict", STR, "stable or borderline, by the thresholds of the run"),
         _field("paper_stable", BOOL, "the paper's criterion: lowest frequency of -0.5 THz or above"),
@@ -296,8 +352,15 @@ KNOWN_PHASES = pa.schema(
         *_RELAXED_CELL,
         _field("energy_per_atom", F64, "relaxed, by the potential, uncorrected", "eV/atom"),
         _field("formation_energy_per_atom", F64, "corrected", "eV/atom"),
-        _field("energy_above_hull", F64, "over the hull of these phases", "eV/atom"),
+        _UNCORRECTED,
+        _field(
+            "energy_above_hull",
+            F64,
+            "over the hull of these phases; negative: left out, and below it",
+            "eV/atom",
+        ),
         _field("database_formation_energy_per_atom", F64, "the database's own, where known", "eV/atom"),
+        _field("defect", STR, "why the database's entry is doubted; null: it is not"),
         _field("status", STR, "ok, or why it is left out of the hull"),
     ]
 )

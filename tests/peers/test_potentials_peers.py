@@ -52,7 +52,7 @@ def test_m3gnet_as_matgl_has_it(shared_models: Path, shared_data: Path, name: st
     from matgl.ext.ase import PESCalculator
 
     calculator = PESCalculator(matgl.load_model(str(shared_models / name)), stress_unit="eV/A3")
-    compare(PotentialOptions(path=str(shared_models / name)), calculator, real_crystals(shared_data, 40))
+    compare(PotentialOptions(name="m3gnet", path=str(shared_models / name)), calculator, real_crystals(shared_data, 40))
 
 
 def test_chgnet_as_chgnet_has_it(shared_data: Path) -> None:

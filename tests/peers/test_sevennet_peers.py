@@ -7,33 +7,17 @@ from ase.build import bulk
 from ase.constraints import FixSymmetry
 from sevenn.calculator import SevenNetCalculator
 
-from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.crystallography.distances import min_distances
-from cgwgan_core.crystallography.templates import to_atoms
 from cgwgan_core.potentials.load import SEVENNETS, PotentialOptions, load
 from cgwgan_core.potentials.protocol import Potential, voigt
 from cgwgan_core.potentials.sevennet import WEIGHTS
 from cgwgan_core.workflow.errors import InputError
 from tests.support.potentials import displaced_perovskite
-from tests.support.random_templates import random_template
+from tests.support.random_templates import random_crystals
 
 
 @pytest.fixture(scope="module", params=SEVENNETS)
 def sevennet(request: pytest.FixtureRequest) -> Potential:
     return load(PotentialOptions(name=request.param))
-
-
-def random_crystals(n: int) -> list[Atoms]:
-    """Of random templates of all kinds of groups, with the site of each atom."""
-    rng = np.random.default_rng(0)
-    crystals: list[Atoms] = []
-    while len(crystals) < n:
-        number = int(rng.integers(2, 231))
-        letters = sorted(rng.choice(np.flatnonzero(sg.MULTIPLICITY[number]), 3).tolist())
-        template = random_template(rng, number, letters)
-        if len(template) and min_distances(template)[0] > 1.6 and template.n_atoms[0] < 40:
-            crystals.append(to_atoms(template, 0, ["Ba", "Ru", "O"]))
-    return crystals
 
 
 def test_every_size_can_be_asked_for() -> None:

@@ -40,9 +40,10 @@ def test_every_record_is_kept_or_refused(run: Path) -> None:
     assert read(run, "data/training.parquet").num_rows + refused == 288
     counts = json.loads((run / "results/template_counts.json").read_text())
     assert counts["sampled"] == counts["kept"] + sum(counts["refused"].values()) == 2000
-    ranking = json.loads((run / "results/ranking_counts.json").read_text())
-    candidates = sum(tables.count(p) for p in (run / "results/candidates").glob("*.parquet"))
-    assert ranking["screened"] == ranking["kept"] + sum(ranking["refused"].values()) == candidates
+    for counts, table in (("promoted", "candidates"), ("ranking_counts", "promoted")):
+        found = json.loads((run / f"results/{counts}.json").read_text())
+        entered = sum(tables.count(p) for p in (run / "results" / table).glob("*.parquet"))
+        assert found["screened"] == found["kept"] + sum(found["refused"].values()) == entered > 0
 
 
 def test_the_split_is_by_template(run: Path) -> None:
@@ -89,7 +90,50 @@ def test_the_shortlist_is_in_order_and_phonons_are_computed(run: Path) -> None:
     done = pa.concat_tables(phonons)
     assert done.num_rows == 2
     assert "ok" in done["status"].to_pylist()
-    assert set(done["potential"].to_pylist()) == {"CHGNet-0.3.0"}
+    assert set(done["potential"].to_pylist()) == {"SevenNet-0"}
+
+
+def test_the_cascade_sends_the_best_on_and_a_sample(run: Path) -> None:
+    def whole(name: str, schema: pa.Schema) -> pa.Table:
+        return pa.concat_tables(tables.read(p, schema) for p in sorted((run / "results" / name).glob("*.parquet")))
+
+    screened, promoted, evaluated = (
+        whole(name, schema)
+        for name, schema in (
+            ("screened", tables.SCREENED),
+            ("promoted", tables.PROMOTED),
+            ("evaluated", tables.SCREENED),
+        )
+    )
+    assert promoted["candidate_id"].to_pylist() == evaluated["candidate_id"].to_pylist()
+    n = sum(status == "ok" for status in screened["status"].to_pylist())
+    reasons = promoted["promoted_as"].to_pylist()
+    assert reasons.count("sample") == 5
+    assert reasons.count("best") >= 0.3 * n
+    # each potential has its own distance to its own hull
+    cheap = dict(zip(screened["candidate_id"].to_pylist(), screened["energy_above_hull"].to_pylist(), strict=True))
+    rows = promoted.to_pylist()
+    assert [row["screening_energy_above_hull"] for row in rows] == [cheap[row["candidate_id"]] for row in rows]
+    judged = dict(zip(evaluated["candidate_id"].to_pylist(), evaluated["energy_above_hull"].to_pylist(), strict=True))
+    for row in read(run, "ranked.parquet").to_pylist():
+        assert row["energy_above_hull"] == judged[row["candidate_id"]] != row["screening_energy_above_hull"]
+
+
+def test_the_second_judge_has_a_verdict_on_each_of_the_first(run: Path) -> None:
+    for path in (run / "results/phonons").glob("*.parquet"):
+        first = tables.read(path, tables.PHONONS).to_pylist()
+        second = tables.read(run / "results/second_phonons" / path.name, tables.SECOND_PHONONS).to_pylist()
+        judged = [row["candidate_id"] for row in first if row["verdict"] is not None]
+        assert [row["candidate_id"] for row in second] == judged
+        assert {row["potential"] for row in second} <= {"CHGNet-0.3.0"}
+    for row in read(run, "compared.parquet").to_pylist():
+        assert row["status"] != "ok" or row["second_potential"] == "CHGNet-0.3.0"
+    for role, name in (
+        ("potential", "SevenNet-0"),
+        ("screening_potential", "CHGNet-0.3.0"),
+        ("second_potential", "CHGNet-0.3.0"),
+    ):
+        assert json.loads((run / f"results/{role}.json").read_text())["name"] == name
 
 
 def test_the_stores_agree(run: Path) -> None:
@@ -105,7 +149,9 @@ def test_the_stores_agree(run: Path) -> None:
 def test_the_report_is_one_file_about_this_run(run: Path) -> None:
     report = (run / "results/report.html").read_text()
     assert "Ba–Ru–O" in report
-    assert "CHGNet" in report
+    for name in ("Judge: SevenNet-0", "Screening potential: CHGNet-0.3.0", "Second judge: CHGNet-0.3.0"):
+        assert name in report
+    assert "The screening potential beside the judge" in report
     assert "288" in report
     assert not re.search(r'(src|href)="https?:', report)
 
@@ -128,6 +174,9 @@ def test_a_second_run_has_nothing_to_do(run: Path) -> None:
     again = snakemake(run, "--dry-run")
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+AFTER_COMPARE = {"phonons", "second_phonons", "store", "dft_inputs", "dft_results", "report", "all"}
 
 
 def rules_to_run(text: str) -> set[str]:
@@ -155,11 +204,21 @@ def test_a_changed_script_reruns_what_depends_on_it(run: Path, tmp_path: Path, p
     script.write_text(script.read_text().replace("made_from: Provenance", "made_from: Provenance, more: int = 1"))
     changed = snakemake(folder, "--dry-run", root=project)
     found = rules_to_run(changed.stdout + changed.stderr)
-    assert found == {"rank", "relax", "compare", "phonons", "store", "dft_inputs", "dft_results", "report", "all"}
+    assert found == {"rank", "relax", "compare", *AFTER_COMPARE}
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(run: Path, tmp_path: Path) -> None:
     folder = copy_run(run, tmp_path / "run")
     changed = snakemake(folder, "--dry-run", config={"phonons": {"borderline": -0.3}})
     found = rules_to_run(changed.stdout + changed.stderr)
-    assert found == {"phonons", "store", "dft_inputs", "dft_results", "report", "all"}
+    assert found == AFTER_COMPARE
+
+
+def test_a_run_of_one_potential_needs_no_other(run: Path, tmp_path: Path) -> None:
+    folder = copy_run(run, tmp_path / "run")
+    one = {"potential": {"name": "chgnet"}}
+    changed = snakemake(folder, "--dry-run", config=one)
+    found = rules_to_run(changed.stdout + changed.stderr)
+    assert found == {"verify_potential", "known_phases", "screen", "rank", "relax", "compare", *AFTER_COMPARE} - {
+        "second_phonons"
+    }

@@ -21,7 +21,8 @@ RULES["dft_inputs"] += ("dft",)  # which it does not declare
 def test_rule_alone(rule: str, run: Path, tmp_path: Path) -> None:
     folder = copy_run(run, tmp_path / "run")
     # of a rule with shards, the second
-    outputs = [folder / "results" / name.format(shard=1) for name in RULES[rule]]
+    names = [name.format(shard=1, role="second_potential") for name in RULES[rule]]
+    outputs = [folder / "results" / name for name in names]
     shutil.rmtree(folder / "results" / "logs")
     before = [digest_file(path) for path in outputs]
     for path in outputs:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.fingerprint import cell_parameters, normaliser
-from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.crystallography.templates import Templates, to_atoms
 
 
 def random_template(rng: np.random.Generator, number: int, letters: list[int], density: float = 0.05) -> Templates:
@@ -18,6 +19,19 @@ def random_template(rng: np.random.Generator, number: int, letters: list[int], d
     cell[:, :3] *= np.cbrt(atoms / density / sg.cell_volume(cell))[:, None]
     coords = rng.random((1, len(letters), 3))
     return Templates(np.array([number], np.int16), cell, np.array([letters], np.int8), coords).projected()
+
+
+def random_crystals(n: int) -> list[Atoms]:
+    """Barium, ruthenium and oxygen on random templates of all kinds of groups, with the site of each atom."""
+    rng = np.random.default_rng(0)
+    crystals: list[Atoms] = []
+    while len(crystals) < n:
+        number = int(rng.integers(2, 231))
+        letters = sorted(rng.choice(np.flatnonzero(sg.MULTIPLICITY[number]), 3).tolist())
+        template = random_template(rng, number, letters)
+        if len(template) and min_distances(template)[0] > 1.6 and template.n_atoms[0] < 40:
+            crystals.append(to_atoms(template, 0, ["Ba", "Ru", "O"]))
+    return crystals
 
 
 def redescribed(

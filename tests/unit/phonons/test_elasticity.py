@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.optimize import BFGS
 from phonopy import Phonopy
 
-from cgwgan_core.phonons.elasticity import GPA, STRAIN, elastic_tensor, elasticity
+from cgwgan_core.phonons.elasticity import (
+    GPA,
+    STRAIN,
+    elastic_tensor,
+    elasticity,
+    slowest_sound,
+    softest_strain,
+)
 from cgwgan_core.potentials.protocol import Potential, voigt
 
 
@@ -31,7 +39,8 @@ def test_shear_of_silicon_with_its_atoms_relaxed(silicon: tuple[Atoms, Phonopy],
 
 
 def test_columns_of_a_stable_crystal(silicon: tuple[Atoms, Phonopy], chgnet: Potential) -> None:
-    found = elasticity(*silicon, chgnet)
+    primitive, phonon = silicon
+    found = elasticity(primitive, elastic_tensor(primitive, phonon, chgnet))
     tensor = np.reshape(found["elastic_tensor"], (6, 6))
     assert found["bulk_modulus"] == pytest.approx((tensor[0, 0] + 2 * tensor[0, 1]) / 3, rel=1e-6)
     assert found["elastic_min_eigenvalue"] == pytest.approx(
@@ -39,3 +48,39 @@ def test_columns_of_a_stable_crystal(silicon: tuple[Atoms, Phonopy], chgnet: Pot
     )
     assert found["mechanically_stable"]
     assert tensor[0, 3] == pytest.approx(0, abs=1e-6)
+
+
+C11, C12, C44 = 166.0, 64.0, 80.0
+"""GPa, of a cubic crystal."""
+
+
+@pytest.fixture
+def cubic() -> np.ndarray:
+    tensor = np.diag([C11] * 3 + [C44] * 3)
+    tensor[:3, :3] += C12 * (1 - np.eye(3))
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("direction", "modulus"),
+    [
+        ((1, 0, 0), C44),
+        ((1, 1, 0), (C11 - C12) / 2),
+        ((1, 1, 1), (C11 - C12 + C44) / 3),
+    ],
+)
+def test_slowest_sound_of_a_cubic_crystal(cubic: np.ndarray, direction: tuple[float, ...], modulus: float) -> None:
+    """The transverse waves along the axes and diagonals, as in any textbook; the cell is primitive and skew."""
+    primitive = bulk("Si", "diamond", a=5.43)
+    q = primitive.cell.array @ np.array(direction) / 50
+    assert slowest_sound(primitive, cubic, q) == pytest.approx(modulus)
+
+
+def test_softest_strain_of_a_cubic_crystal(cubic: np.ndarray) -> None:
+    cubic[3:, 3:] -= 100 * np.eye(3)
+    resistance, strain = softest_strain(cubic)
+    assert resistance == pytest.approx(2 * (C44 - 100))
+    assert np.linalg.norm(strain) == pytest.approx(1)
+    assert np.diag(strain) == pytest.approx(0)
+    engineering = np.array([*np.diag(strain), 2 * strain[1, 2], 2 * strain[0, 2], 2 * strain[0, 1]])
+    assert engineering @ cubic @ engineering == pytest.approx(resistance)

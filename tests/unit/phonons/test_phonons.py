@@ -28,6 +28,8 @@ def test_verdicts_name_their_potential(chgnet: Potential) -> None:
     assert (unstable.status, unstable.verdict) == ("ok", "unstable")
     assert unstable.min_frequency < -3
     assert unstable.min_frequency_q == [0, 0, 0]  # the ferroelectric mode
+    assert (unstable.lowest_is_acoustic, unstable.lowest_is_exact) == (False, True)
+    assert (stable.lowest_is_acoustic, stable.lowest_is_exact) == (True, False)  # next to Γ
     assert unstable.properties == {}
     lenient = phonons(perovskite_atoms(4.03, ("Ba", "Ti", "O")), chgnet, PhononOptions(min_length=None, borderline=-20))
     assert (lenient.verdict, lenient.min_frequency) == ("borderline", unstable.min_frequency)
@@ -52,6 +54,8 @@ def test_supercell_by_length() -> None:
     cell = Atoms("Cu", cell=[2.6, 5.0, 12.0], pbc=True)
     assert PhononOptions(min_length=10.0).repeats(cell) == (4, 2, 1)
     assert PhononOptions(min_length=12.0).repeats(cell) == (6, 4, 1)
+    # even repeats are too many: the fewest that are long enough
+    assert PhononOptions(min_length=12.0, max_atoms=20).repeats(cell) == (5, 3, 1)
     assert PhononOptions(min_length=None, supercell=(3, 2, 1)).repeats(cell) == (3, 2, 1)
 
 
@@ -81,7 +85,8 @@ def test_no_verdict_without_convergence(chgnet: Potential) -> None:
     "wrong",
     [
         {"supercell": [2, 2]}, {"mesh": [8, 8, 0]}, {"displacement": 0.0}, {"max_steps": 0}, {"min_length": 0.0},
-        {"max_minutes": -1.0}, {"follow_modes": -1}, {"stable": 0.1}, {"borderline": -0.05},
+        {"max_minutes": -1.0}, {"follow_modes": -1}, {"max_cells": 0}, {"generations": 0},
+        {"stable": 0.1}, {"borderline": -0.05},
     ],
 )  # fmt: skip
 def test_options_are_checked(wrong: dict) -> None:

@@ -18,22 +18,29 @@ from scripts.phonons import main
 from tests.support.crystals import crystal_row, perovskite_atoms
 
 
-def test_children_are_rows_and_survive_a_kill(chgnet: Potential, tmp_path) -> None:
+def test_descendants_are_rows_and_survive_a_kill(chgnet: Potential, tmp_path) -> None:
     crystals = [
         crystal_row(perovskite_atoms(4.03, ("Ba", "Ti", "O")), candidate_id="BaTiO3", phonon_rank=1),
         crystal_row(bulk("MgO", "rocksalt", a=4.25), candidate_id="MgO", phonon_rank=2),
         crystal_row(perovskite_atoms(4.06, ("K", "Nb", "O")), candidate_id="KNbO3", phonon_rank=3),
     ]
-    options = PhononOptions(min_length=None, follow_modes=2)
+    options = PhononOptions(min_length=None, follow_modes=2, generations=2)
     with KeptRows(tmp_path / "0.parquet", options) as kept:
         found = list(phonon_rows(crystals, chgnet, options, kept))
         assert list(phonon_rows(crystals, None, options, kept)) == found  # nothing is computed again
         max(kept.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns).unlink()
         assert list(phonon_rows(crystals, chgnet, options, kept)) == found  # to the last digit
         tables.write(tmp_path / "0.parquet", found, tables.PHONONS, Provenance())
-    assert [done["candidate_id"] for done in found] == ["BaTiO3", "BaTiO3-child", "MgO", "KNbO3"]
+    names = [done["candidate_id"] for done in found]
+    assert names[:2] == ["BaTiO3", "BaTiO3-c1"]
+    assert names[-2:] == ["MgO", "KNbO3"]  # the third is not followed, and has no descendants
     parent, born = found[:2]
-    assert (born["parent_id"], parent["parent_id"], parent["verdict"]) == ("BaTiO3", None, "unstable")
+    assert (parent["parent_id"], parent["ancestor_id"], parent["generation"]) == (None, None, 0)
+    assert parent["verdict"] == found[-1]["verdict"] == "unstable"
+    assert (born["parent_id"], born["ancestor_id"], born["generation"]) == ("BaTiO3", "BaTiO3", 1)
+    assert born["followed_q"] == [0, 0, 0]
+    assert born["followed_frequency"] == pytest.approx(parent["min_frequency"])
+    assert born["followed_cells"] == 1
     assert born["energy_gain"] > 0.003
     assert born["energy_gain"] == pytest.approx(parent["energy_per_atom"] - born["energy_per_atom"])
     assert born["spacegroup"] in (38, 99, 160)  # the polar phases of barium titanate

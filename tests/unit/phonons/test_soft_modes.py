@@ -9,10 +9,11 @@ from cgwgan_core.phonons.bands import standardise
 from cgwgan_core.phonons.force_constants import displaced
 from cgwgan_core.phonons.soft_modes import (
     AMPLITUDES,
-    commensurate_supercell,
+    STRAIN,
     displacement_patterns,
     row_echelon,
-    soft_mode,
+    soft_modes,
+    strained,
 )
 
 EDGE = 3.0
@@ -22,19 +23,6 @@ EDGE = 3.0
 def soft() -> Atoms:
     cell, _, _ = standardise(Atoms("Cu", cell=[EDGE, EDGE, 1.001 * EDGE], pbc=True))
     return cell
-
-
-@pytest.mark.parametrize(
-    ("q", "size"),
-    [((0, 0, 0), 1), ((0.5, 0, 0), 2), ((0.5, 0.5, 0.5), 2), ((0.25, 0.5, 0), 4), ((1 / 3, 0, 0.5), 6)],
-)
-def test_smallest_supercell(q: tuple[float, float, float], size: int) -> None:
-    matrix = commensurate_supercell(q, size)
-    assert round(np.linalg.det(matrix)) == size
-    assert matrix @ np.array(q) == pytest.approx(np.round(matrix @ np.array(q)))
-    if size > 1:
-        with pytest.raises(ValueError, match="fits no supercell"):
-            commensurate_supercell(q, size - 1)
 
 
 def test_a_degenerate_space_has_one_basis() -> None:
@@ -63,8 +51,7 @@ def chain(soft: Atoms) -> Phonopy:
 
 
 def test_soft_mode_of_springs(soft: Atoms, chain: Phonopy) -> None:
-    mode = soft_mode(chain, (4, 1, 1))
-    assert mode is not None
+    (mode, *_) = soft_modes(chain, 4, -0.1)
     assert mode.q == (0.5, 0, 0)
     assert mode.frequency < 0
     assert round(np.linalg.det(mode.supercell)) == 2
@@ -79,14 +66,26 @@ def test_real_modes_are_none(chain: Phonopy) -> None:
     constants = chain.force_constants.copy()
     constants[..., 0, 0] = np.where(constants[..., 1, 1] > 0, constants[..., 0, 0], 0)  # no springs between the atoms
     chain.force_constants = constants
-    assert soft_mode(chain, (4, 1, 1)) is None
+    assert soft_modes(chain, 4, -0.1) == []
 
 
 def test_every_amplitude_is_seen_as_a_distortion(soft: Atoms, chain: Phonopy) -> None:
-    mode = soft_mode(chain, (4, 1, 1))
+    (mode, *_) = soft_modes(chain, 4, -0.1)
     ((at_rest, pattern),) = displacement_patterns(soft, mode)
     for amplitude in AMPLITUDES:
         atoms = at_rest.copy()
         atoms.positions += amplitude * pattern
         cell, _, _ = standardise(atoms)
         assert len(cell) == 2  # at rest, the primitive cell holds one atom
+
+
+def test_the_trial_strains_are_the_one_that_is_not_resisted(soft: Atoms) -> None:
+    tensor = np.diag([100.0, 100.0, 100.0, 50.0, -5.0, 50.0])  # gives way to a shear of x and z
+    for atoms, way in zip(strained(soft, tensor), (1, -1), strict=True):
+        strain = np.linalg.solve(soft.cell.array, atoms.cell.array) - np.eye(3)
+        assert np.linalg.norm(strain) == pytest.approx(STRAIN)
+        assert strain[0, 2] == pytest.approx(strain[2, 0])
+        assert abs(strain[0, 2]) == pytest.approx(STRAIN / np.sqrt(2))
+        assert np.sign(strain[0, 2]) == way * np.sign(strained(soft, tensor)[0].cell.array[0, 2])
+        assert atoms.get_scaled_positions() == pytest.approx(soft.get_scaled_positions())
+        assert len(standardise(atoms)[0]) == 1

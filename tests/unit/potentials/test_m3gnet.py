@@ -21,7 +21,7 @@ from tests.support.random_templates import random_template
 
 def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
     """eV/atom, by the weights as published, before their conversion to matgl 4."""
-    m3gnet = load(PotentialOptions(path=str(shared_models / M3GNET)))
+    m3gnet = load(PotentialOptions(name="m3gnet", path=str(shared_models / M3GNET)))
     ideal = displaced_perovskite(0)
     ideal.set_scaled_positions(np.round(ideal.get_scaled_positions() * 2) / 2)
     ideal.set_cell(np.eye(3) * 3.91, scale_atoms=True)
@@ -32,7 +32,7 @@ def test_m3gnet_gives_the_published_energies(shared_models: Path) -> None:
 
 def test_m3gnet_has_a_kink_at_its_cutoff_and_none_with_neighbours_kept(shared_models: Path) -> None:
     """Rock salt with its fifth shell of neighbours, √5 a/2, a little within and beyond 5 Å."""
-    m3gnet = load(PotentialOptions(path=str(shared_models / M3GNET)))
+    m3gnet = load(PotentialOptions(name="m3gnet", path=str(shared_models / M3GNET)))
     edge, step = 2 * m3gnet.cutoff / np.sqrt(5), 2e-3
     crystals = [bulk("MgO", "rocksalt", a=edge + i * step) for i in (-1.5, -0.5, 0.5, 1.5)]
     pairs = neighbours(crystals[0], m3gnet.cutoff)
@@ -101,4 +101,4 @@ def test_unknown_energy_scale_must_be_given(shared_models: Path, tmp_path: Path)
     renamed.symlink_to(shared_models / M3GNET)
     with pytest.raises(InputError, match=r"set potential\.energy_scale"):
         load(PotentialOptions(name="m3gnet", path=str(renamed)))
-    assert load(PotentialOptions(path=str(renamed), energy_scale="mp_uncorrected")).name == "weights"
+    assert load(PotentialOptions(name="m3gnet", path=str(renamed), energy_scale="mp_uncorrected")).name == "weights"

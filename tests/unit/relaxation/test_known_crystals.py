@@ -23,10 +23,10 @@ def test_known_crystals_pass(potential: Potential) -> None:
 
 def test_matpes_passes_on_its_own_scale_only(shared_models: Path) -> None:
     folder = str(shared_models / MATPES)
-    matpes = load(PotentialOptions(path=folder))
+    matpes = load(PotentialOptions(name="m3gnet", path=folder))
     assert matpes.energy_scale == "matpes"
     assert all(row["passed"] for row in check(matpes, 0.15))
-    mixed = load(PotentialOptions(path=folder, energy_scale="mp_corrected"))
+    mixed = load(PotentialOptions(name="m3gnet", path=folder, energy_scale="mp_corrected"))
     with pytest.raises(InputError, match=r"potential\.energy_scale"):
         report(mixed, check(mixed, 0.15), 0.15, "")
 
@@ -40,26 +40,30 @@ def test_wrong_weights_are_refused(shared_models: Path, tmp_path: Path) -> None:
     (name,) = (key for key in state if key.endswith("graph_layers.0.conv.node_weight_func.weight"))
     state[name] = -state[name]
     torch.save(state, folder / "state.pt")
-    good, bad = (load(PotentialOptions(path=str(f))) for f in (shared_models / M3GNET, folder))
+    good, bad = (load(PotentialOptions(name="m3gnet", path=str(f))) for f in (shared_models / M3GNET, folder))
     assert good.digest != bad.digest
     with pytest.raises(InputError, match=r"(?s)wrong on .* of 13 known crystals: MgO .*before version 4"):
         report(bad, check(bad, 0.15), 0.15, "")
 
 
 def test_verified_report(tmp_path: Path) -> None:
-    output = tmp_path / "potential.json"
-    verify(PotentialOptions(name="chgnet"), str(output))
+    output = tmp_path / "second_potential.json"
+    verify(PotentialOptions(name="chgnet"), "auto", 0.15, str(output))
     first = output.read_bytes()
-    verify(PotentialOptions(name="chgnet"), str(output))
+    verify(PotentialOptions(name="chgnet"), "auto", 0.15, str(output))
     assert output.read_bytes() == first
     found = json.loads(first)
+    assert "auto" in found.values()
     assert found["energy_scale"] == "mp_corrected"
     assert found["largest_error"] <= 0.15
     assert load_checked(PotentialOptions(name="chgnet"), output).digest == found["digest"]
     with pytest.raises(InputError, match="rerun verify_potential"):
         load_checked(EMT, output)
     with pytest.raises(InputError, match="known crystals"):
-        verify(EMT, str(tmp_path / "emt.json"))
+        verify(EMT, "set by name", 0.15, str(tmp_path / "emt.json"))
+    # one that is worse than it is asked to be is refused, too
+    with pytest.raises(InputError, match="known crystals"):
+        verify(PotentialOptions(name="chgnet"), "auto", found["largest_error"] / 2, str(tmp_path / "emt.json"))
     assert not (tmp_path / "emt.json").exists()
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(InputError, match="not a report"):

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, relax_known_phases, within
 from cgwgan_core.screening.energetics import Hull
@@ -57,6 +58,53 @@ def test_a_phase_that_does_not_converge_counts(
         rows = relax_known_phases(structures.slice(0, 1), ["Cu", "Au"], emt, options)
     assert (rows[-1]["material_id"], rows[-1]["status"]) == ("a", "ok")
     assert "1 phases did not converge; their energies are upper bounds" in caplog.text
+
+
+def lower_twin(structures: pa.Table, energy: float | None) -> pa.Table:
+    """The compound of the database, and an entry of the same crystal in a larger cell."""
+    (row,) = structures.slice(0, 1).to_pylist()
+    twin = {**row, **atoms_to_row(row_to_atoms(row).repeat((1, 1, 2))), "material_id": "twin"}
+    return pa.Table.from_pylist([row, {**twin, "formation_energy_per_atom": energy}], schema=tables.STRUCTURES)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.9, "doubted: no energy in the database"), (0.65, "ok")])
+def test_what_the_database_has_no_energy_of_is_left_out(
+    structures: pa.Table, emt: Potential, share: float, expected: str
+) -> None:
+    """It is relaxed all the same, and still has its distance."""
+    some = lower_twin(structures, None)
+    _, _, first, twin = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions(), share)
+    assert (first["status"], twin["status"]) == ("ok", expected)
+    assert twin["defect"] == (None if expected == "ok" else "no energy in the database")
+    assert twin["energy_above_hull"] == pytest.approx(first["energy_above_hull"], abs=1e-3)
+    kept = KnownPhasesOptions(leave_out=[])
+    *_, twin = relax_known_phases(some, ["Cu", "Au"], emt, kept, share)
+    assert twin["status"] == "ok"
+
+
+def test_what_is_left_out_does_not_make_the_hull(structures: pa.Table, chgnet: Potential) -> None:
+    """Salt lies 2.1 eV/atom below its elements, of which alone the hull then is made."""
+    salt = within(structures, ["Na", "Cl"])
+    kept, gone = (
+        relax_known_phases(salt, ["Na", "Cl"], chgnet, KnownPhasesOptions(leave_out=names)) for names in ([], ["c"])
+    )
+    assert (kept[-1]["status"], kept[-1]["energy_above_hull"]) == ("ok", 0)
+    assert gone[-1]["status"] == "named in hull.leave_out"
+    assert gone[-1]["energy_above_hull"] == gone[-1]["formation_energy_per_atom"] < -2
+    hulls = [Hull.from_known_phases(pa.Table.from_pylist(rows, schema=tables.KNOWN_PHASES)) for rows in (kept, gone)]
+    assert [hull.energy_per_atom("NaCl") for hull in hulls] == [kept[-1]["formation_energy_per_atom"], 0]
+
+
+def test_a_misspelt_doubt_is_told(structures: pa.Table, emt: Potential) -> None:
+    with pytest.raises(InputError, match=r"hull\.leave_out: chrages is neither .* nor the material_id .* of Cu-Au"):
+        relax_known_phases(structures.slice(0, 1), ["Cu", "Au"], emt, KnownPhasesOptions(leave_out=["chrages"]))
+
+
+def test_an_entry_that_the_potential_contradicts_is_marked(structures: pa.Table, emt: Potential) -> None:
+    some = lower_twin(structures, -3.0)
+    *_, twin = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions())
+    assert twin["defect"].startswith("energies differ: by the potential +")
+    assert twin["status"] == "ok"
 
 
 @pytest.mark.parametrize("options", [{"fmax": 0.0}, {"max_steps": 0}, {"max_atoms": 0}])

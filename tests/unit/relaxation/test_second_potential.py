@@ -7,11 +7,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from cgwgan_core.crystallography.structures import atoms_to_row
-from cgwgan_core.potentials.load import VARIABLE, PotentialOptions
 from cgwgan_core.potentials.protocol import Potential
-from cgwgan_core.relaxation.second_potential import chosen, second_opinions
+from cgwgan_core.relaxation.second_potential import second_opinions
 from cgwgan_core.workflow import tables
-from tests.support.potentials import EMT
 
 
 def relaxed(name: str, atoms: Atoms, **more: Any) -> dict[str, Any]:
@@ -50,12 +48,3 @@ def test_what_the_second_cannot_treat_has_no_opinion(emt: Potential) -> None:
     ]
     row = relaxed("unknown", bulk("MgO", "rocksalt", a=4.2))
     assert second_opinions([row], tables.to_table(known, tables.KNOWN_PHASES), emt) == {}
-
-
-def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    auto, m3gnet = PotentialOptions(), PotentialOptions(name="m3gnet", path="folder")
-    assert chosen(auto, auto) is None  # the first is CHGNet
-    assert chosen(m3gnet, auto) == PotentialOptions(name="chgnet")
-    assert chosen(m3gnet, EMT) == EMT
-    assert chosen(m3gnet, None) is None

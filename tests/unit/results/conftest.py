@@ -30,10 +30,11 @@ from cgwgan_core.generator.quality import METRICS
 from cgwgan_core.generator.selection import Selection
 from cgwgan_core.generator.training import LOSSES
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult
-from cgwgan_core.phonons.shards import CHILD, crystals_of_shard
+from cgwgan_core.phonons.shards import crystals_of_shard
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS, report
-from cgwgan_core.results.survivors import JUDGED, survivors
+from cgwgan_core.results.survivors import JUDGED, SECOND_JUDGED, survivors
 from cgwgan_core.screening.candidates import TemplateLookup
+from cgwgan_core.screening.cascade import CascadeOptions, promote
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.screening.infill import UNBALANCED
 from cgwgan_core.workflow import tables
@@ -45,7 +46,10 @@ from tests.support.random_templates import random_template
 GROUPS = [2, 12, 14, 62, 63, 71, 123, 129, 139, 148, 160, 166, 186, 187, 191, 194, 216, 221, 225, 227]
 MADE_FROM = Provenance("0123456789abcdef", {"generator": "fedcba9876543210"})
 CHEMISTRY = ("Ba", "Ru", "O")
-POTENTIAL = "M3GNet-test"
+JUDGE, SCREENING, SECOND = "SevenNet-test", "M3GNet-test", "CHGNet-test"
+HIGHER = 0.01
+"""eV/atom above the hull by the second potential, more than by the judge."""
+NOTHING = dict.fromkeys(("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"))
 Rows = list[dict[str, Any]]
 
 
@@ -102,7 +106,7 @@ def _bands(rng: np.random.Generator, n_atoms: int, lowest: float) -> dict[str, A
     }
 
 
-def _potential_json() -> dict[str, Any]:
+def _potential_json(name: str) -> dict[str, Any]:
     """The report of a potential that errs by 1 meV/atom, up and down in turn."""
     rows = []
     for i, known in enumerate(KNOWN_CRYSTALS):
@@ -123,12 +127,12 @@ def _potential_json() -> dict[str, Any]:
             }
         )
     facts = {"energy_scale": "mp_uncorrected", "digest": "00aa11bb22cc33dd", "versions": {"matgl": "4.1.2"}}
-    potential = SimpleNamespace(name=POTENTIAL, **facts)
+    potential = SimpleNamespace(name=name, **facts)
     return report(potential, rows, 0.1, "named by the configuration") | {"cgwgan_core": __version__}
 
 
 def _phonons(
-    rng: np.random.Generator, atoms: Atoms, energy: float, lowest: float, **columns: float | str
+    rng: np.random.Generator, potential: str, atoms: Atoms, energy: float, lowest: float, **columns: Any
 ) -> PhononResult:
     options = PhononOptions()
     verdict = options.verdict(lowest)
@@ -143,7 +147,7 @@ def _phonons(
     }
     return PhononResult(
         status=OK,
-        potential=POTENTIAL,
+        potential=potential,
         atoms=atoms,
         spacegroup=spacegroup_of(atoms, 0.01),
         energy_per_atom=energy,
@@ -166,14 +170,17 @@ def make_run(
     chosen: int = 5,
     repeats: int = 0,
     children: bool = False,
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Write the files of a run into ``folder``.
 
     :param stable: crystals that come out stable or borderline, in turn.
     :param chosen: crystals with phonons asked for; the last of them, if not stable, fails.
     :param repeats: of the stable ones, how many are known phases after all.
-    :param children: whether unstable crystals are followed: the first child passes, the second is unstable, and the
-        third comes back to its parent.
+    :param children: whether unstable crystals are followed: the first child passes; the second is unstable, and its own
+        child comes back to it; the third comes back to its parent.
+    :param alone: whether one potential does all. Otherwise another screens, with a cascade to the judge, and a third
+        judges again: it disputes every second of the crystals that pass.
     :returns: the files by the names that the report's parameters have.
     """
     rng = np.random.default_rng(0)
@@ -195,15 +202,22 @@ def make_run(
     _write_model(files, folder, training)
     kept = _write_templates(files, put, put_json)
     candidates = _write_candidates(files, put_shards, put_json, kept)
-    shortlist = _write_energies(files, put, put_shards, put_json, candidates, chosen + 6, rng)
-    compared = _write_relaxed(files, put, put_shards, shortlist, TemplateLookup(kept), chosen)
+    _write_potentials(files, put_json, alone)
+    screened = _write_energies(files, put_shards, candidates, rng)
+    if not alone:
+        candidates, screened = _write_cascade(files, put, put_json, screened, rng)
+    shortlist = _write_shortlist(files, put, put_json, candidates, screened, chosen + 6)
+    compared = _write_relaxed(files, put, put_shards, shortlist, TemplateLookup(kept), chosen, alone)
     phonons = _write_phonons(files, put, compared, stable, chosen, children, rng)
+    files["second_phonons"] = [] if alone else _write_second(files, put, compared, rng)
 
     known = Library()
     for row in [row for row in phonons if row["verdict"] in ("stable", "borderline")][:repeats]:
         known.add("mp-42", row_to_structure(row))
     judged = tables.to_table(phonons, tables.PHONONS).select(JUDGED)
-    survive, refused = survivors(compared, judged, known)
+    again = [tables.read(path, tables.SECOND_PHONONS, SECOND_JUDGED) for path in files["second_phonons"]]
+    second = pa.concat_tables([tables.SECOND_PHONONS.empty_table().select(SECOND_JUDGED), *again])
+    survive, refused = survivors(compared, judged, second, known)
     nearest = {"nearest_known": "mp-7", "nearest_known_similarity": 0.913}
     files["stable"] = put("stable.parquet", tables.STABLE, [row | nearest for row in survive])
     files["stable_refused"] = put("stable_refused.parquet", tables.STABLE_REFUSED, refused)
@@ -286,34 +300,73 @@ def _write_candidates(
     half = len(candidates) // 2
     counts = {"assigned": half + 5, "kept": half, "refused": {UNBALANCED: 5}}
     files["candidate_counts"] = [put_json(f"candidates/{i}.json", counts) for i in range(2)]
-    files["potential"] = put_json("potential.json", _potential_json())
     return candidates
 
 
+def _write_potentials(files: dict[str, Any], put_json: Callable[..., str], alone: bool) -> None:
+    files["potential"] = put_json("potential.json", _potential_json(JUDGE))
+    for role, name in (("screening_potential", SCREENING), ("second_potential", SECOND)):
+        files[role] = [] if alone else [put_json(f"{role}.json", _potential_json(name))]
+
+
 def _write_energies(
+    files: dict[str, Any], put_shards: Callable[..., list[str]], candidates: Rows, rng: np.random.Generator
+) -> Rows:
+    """What is screened, one candidate of it without an energy."""
+    hull = rng.gamma(2.0, 0.7, len(candidates)).tolist()
+    screened = [_with_energies(candidate, height) for candidate, height in zip(candidates, hull, strict=True)]
+    screened[3] |= {**NOTHING, "status": "two atoms are 0.21 Å apart"}
+    files["screened"] = put_shards("screened", tables.SCREENED, screened)
+    for name in ("promoted", "promotion_counts", "evaluated"):
+        files[name] = []
+    return screened
+
+
+def _with_energies(candidate: dict[str, Any], height: float) -> dict[str, Any]:
+    """A row of ``tables.SCREENED``.
+
+    :param height: above the hull, eV/atom.
+    """
+    energies = {
+        "energy_per_atom": -6.0 + height,
+        "formation_energy_per_atom": -2.0 + height,
+        "energy_above_hull": height,
+        "status": OK,
+    }
+    return {name: candidate[name] for name in ("candidate_id", "formula", "volume_scale")} | energies
+
+
+def _write_cascade(
     files: dict[str, Any],
     put: Callable[..., str],
-    put_shards: Callable[..., list[str]],
+    put_json: Callable[..., str],
+    screened: Rows,
+    rng: np.random.Generator,
+) -> tuple[Rows, Rows]:
+    """A fifth and 20 others go on to the judge, who puts them 0.05 eV/atom higher and gives no energy to the last."""
+    options = CascadeOptions(share=0.2, margin=0.0, sample=20)
+    table, counts = promote(files["screened"], files["candidates"], options, "energy_above_hull", 0)
+    files["promotion_counts"] = [put_json("promoted.json", counts)]
+    promoted = table.to_pylist()
+    above = table["screening_energy_above_hull"].to_numpy() + rng.normal(0.05, 0.02, len(promoted))
+    evaluated = [_with_energies(row, height) for row, height in zip(promoted, above.tolist(), strict=True)]
+    evaluated[-1] |= {**NOTHING, "status": "failed: RuntimeError"}
+    for name, schema, rows in (("promoted", tables.PROMOTED, promoted), ("evaluated", tables.SCREENED, evaluated)):
+        files[name] = [put(f"{name}/{i}.parquet", schema, rows[i::2]) for i in range(2)]
+    return promoted, evaluated
+
+
+def _write_shortlist(
+    files: dict[str, Any],
+    put: Callable[..., str],
     put_json: Callable[..., str],
     candidates: Rows,
+    screened: Rows,
     top: int,
-    rng: np.random.Generator,
 ) -> Rows:
-    """What is screened, one candidate of it without an energy, and the shortlist."""
-    hull = rng.gamma(2.0, 0.7, len(candidates)).tolist()
-    screened: Rows = []
-    for candidate, height in zip(candidates, hull, strict=True):
-        energies = {
-            "energy_per_atom": -6.0 + height,
-            "formation_energy_per_atom": -2.0 + height,
-            "energy_above_hull": height,
-            "status": OK,
-        }
-        screened.append({name: candidate[name] for name in ("candidate_id", "formula", "volume_scale")} | energies)
-    nothing = dict.fromkeys(("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"))
-    screened[3] |= {**nothing, "status": "two atoms are 0.21 Å apart"}
-    files["screened"] = put_shards("screened", tables.SCREENED, screened)
-    order = sorted((i for i, row in enumerate(screened) if row["status"] == OK), key=lambda i: hull[i])
+    """The best by the judge; the next is a known phase."""
+    order = [i for i, row in enumerate(screened) if row["status"] == OK]
+    order.sort(key=lambda i: screened[i]["energy_above_hull"])
     ranked = [{**candidates[i], **screened[i], "rank": n} for n, i in enumerate(order[: top + 1], start=1)]
     # a known phase met on the way has its rank, and goes no further
     ranked[-1]["known_match"] = "mp-1"
@@ -331,6 +384,7 @@ def _write_relaxed(
     shortlist: Rows,
     templates: TemplateLookup,
     chosen: int,
+    alone: bool,
 ) -> pa.Table:
     """The shortlist relaxed, the last of it refused; of the rest, the last is known and the one before repeats."""
     relaxed = []
@@ -352,6 +406,10 @@ def _write_relaxed(
     relaxed[-1]["status"] = "not converged after 150 steps: gradient of atoms and cell 0.21 eV/Å"
     files["relaxed"] = put_shards("relaxed", tables.RELAXED, relaxed)
     compared = [{**row, "phonon_rank": i + 1 if i < chosen else None} for i, row in enumerate(relaxed)]
+    if not alone:
+        for row in compared:
+            above = row["energy_above_hull"] + HIGHER
+            row |= {"second_potential": SECOND, "second_energy_above_hull": above, "disagreement": HIGHER}
     compared[-2]["known_match"] = "mp-1"
     compared[-3]["duplicate_of"] = compared[0]["candidate_id"]
     table = tables.to_table(compared, tables.COMPARED)
@@ -370,8 +428,7 @@ def _write_phonons(
 ) -> Rows:
     """Phonons in two shards; see :func:`make_run`."""
     options = PhononOptions()
-    too_large = PhononResult("refused: 648 atoms in the supercell, more than max_atoms (400)", POTENTIAL)
-    comes_back = "refused: comes back to its parent"
+    too_large = PhononResult("refused: 648 atoms in the supercell, more than max_atoms (400)", JUDGE)
     found: dict[int, Rows] = {}
     for i, crystal in enumerate(crystals_of_shard(compared, 0, 1)):
         name, atoms, energy = crystal["candidate_id"], row_to_atoms(crystal), crystal["energy_per_atom"] - 0.004
@@ -379,18 +436,42 @@ def _write_phonons(
             found[i] = [too_large.row(name, options)]
             continue
         lowest = (-0.05, -0.3)[i % 2] if i < stable else -2.0 - i
-        found[i] = [_phonons(rng, atoms, energy, lowest).row(name, options)]
+        found[i] = [_phonons(rng, JUDGE, atoms, energy, lowest).row(name, options)]
         if children and i >= stable:
-            if i == stable + 2:
-                result = PhononResult(comes_back, POTENTIAL, parent_id=name)
-            else:
+            line = {"parent_id": name, "ancestor_id": name, "generation": 1}
+            if i < stable + 2:
                 atoms.rattle(0.05, seed=i)
-                gain = {"parent_id": name, "energy_gain": 0.01}
-                result = _phonons(rng, atoms, energy - 0.01, 0.1 if i == stable else -1.0, **gain)
-            found[i].append(result.row(name + CHILD, options))
+                lowest = 0.1 if i == stable else -1.0
+                born = _phonons(rng, JUDGE, atoms, energy - 0.01, lowest, **line, energy_gain=0.01)
+                found[i].append(born.row(f"{name}-c1", options))
+                line |= {"parent_id": f"{name}-c1", "generation": 2}
+            if i > stable:
+                lost = PhononResult("refused: comes back to its parent", JUDGE, **line)
+                found[i].append(lost.row(f"{name}-c{line['generation']}", options))
     shards = [[row for i, rows in found.items() if i % 2 == shard for row in rows] for shard in range(2)]
     files["phonons"] = [put(f"phonons/{i}.parquet", tables.PHONONS, rows) for i, rows in enumerate(shards)]
     return [row for rows in shards for row in rows]
+
+
+def _write_second(
+    files: dict[str, Any], put: Callable[..., str], compared: pa.Table, rng: np.random.Generator
+) -> list[str]:
+    """The second potential's verdicts on what the judge has a verdict on."""
+    options, paths = PhononOptions(), []
+    before = {row["candidate_id"]: row for row in compared.to_pylist()}
+    for i, path in enumerate(files["phonons"]):
+        rows = []
+        for row in tables.read(path, tables.PHONONS).to_pylist():
+            if row["verdict"] is None:
+                continue
+            crystal = before[row["ancestor_id"] or row["candidate_id"]]
+            disputed = row["parent_id"] is None and crystal["phonon_rank"] % 2 == 0
+            lowest = -1.5 if disputed or row["verdict"] == "unstable" else 0.05
+            found = _phonons(rng, SECOND, row_to_atoms(row), row["energy_per_atom"], lowest)
+            above = {"energy_above_hull": crystal["energy_above_hull"] + HIGHER}
+            rows.append(found.row(row["candidate_id"], options) | above)
+        paths.append(put(f"second_phonons/{i}.parquet", tables.SECOND_PHONONS, rows))
+    return paths
 
 
 @pytest.fixture(scope="session")

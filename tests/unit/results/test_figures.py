@@ -64,3 +64,12 @@ def test_histograms_hold_every_template_once():
     assert histogram(values, edges).sum() == pytest.approx(1)
     svg = figures.figure_number_density(values, values)
     assert "overlap Σ min(p, q) = 1.000" in svg
+
+
+def test_the_picture_of_both_judges_counts_its_candidates():
+    rank, difference = np.arange(1, 61), np.linspace(0.2, -0.1, 60)
+    svg = figures.figure_judges(rank, difference, rank <= 45)
+    for words in ("selected, 45", "random, 15", "Rank by the screening potential"):
+        assert f">{words}<" in svg
+    assert svg == figures.figure_judges(rank, difference, rank <= 45)
+    assert svg != figures.figure_judges(rank, difference[::-1], rank <= 45)

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from cgwgan_core.phonons.phonons import PASSING
+from cgwgan_core.results.agreement import DISPUTED, STABLE, UNSTABLE, with_second
 from cgwgan_core.results.findings import Findings, findings, read_bands, sentence
 from cgwgan_core.results.funnel import RunFiles
 
@@ -30,7 +32,7 @@ def test_judged_crystals_have_their_phonons_and_what_was_known_before(run_files:
     lower = [row["energy_above_hull"] - before[row["candidate_id"]]["energy_above_hull"] for row in found.judged]
     assert lower == pytest.approx([-0.004] * 4 + [0])
     assert found.judged[-1]["spacegroup"] == before[found.judged[-1]["candidate_id"]]["spacegroup"]
-    assert (found.asked, found.stable, found.borderline, found.potential) == (5, -0.1, -0.5, "M3GNet-test")
+    assert (found.asked, found.stable, found.borderline, found.potential) == (5, -0.1, -0.5, "SevenNet-test")
 
 
 def test_children_follow_their_parents_and_repeats_name_their_match(run_files: Run) -> None:
@@ -38,10 +40,28 @@ def test_children_follow_their_parents_and_repeats_name_their_match(run_files: R
     found = findings(files)
     places = {row["candidate_id"]: i for i, row in enumerate(found.judged)}
     children = [row for row in found.judged if row["parent_id"]]
-    assert len(children) == 3
+    assert [row["generation"] for row in children] == [1, 1, 2, 1]
     for child in children:
         assert places[child["candidate_id"]] == places[child["parent_id"]] + 1
     assert [row["repeats"] for row in found.judged if row["repeats"]] == ["known already: mp-42"]
+
+
+def test_judged_crystals_have_both_verdicts(run_files: Run) -> None:
+    files = RunFiles(**run_files(stable=2, chosen=5))
+    second = rows_of(*files.second_phonons)
+    judged = findings(files).judged
+    assert [row["agreement"] for row in judged] == [STABLE, DISPUTED, UNSTABLE, UNSTABLE, None]
+    for row in judged[:-1]:
+        again = second[row["candidate_id"]]
+        assert row["second_potential"] == again["potential"] == "CHGNet-test"
+        assert (row["second_verdict"], row["second_min_frequency"]) == (again["verdict"], again["min_frequency"])
+        assert row["second_energy_above_hull"] == again["energy_above_hull"]
+    stable = {row["candidate_id"]: row for row in findings(files).survivors}
+    shared = ("energy_above_hull", "agreement", "dispute", "disagreement", "second_min_frequency")
+    for row in judged[:2]:
+        assert [row[name] for name in shared] == [stable[row["candidate_id"]][name] for name in shared]
+    alone = findings(RunFiles(**run_files(stable=2, chosen=5, alone=True))).judged
+    assert {(row["second_verdict"], row["agreement"]) for row in alone} == {(None, None)}
 
 
 def test_survivors_are_by_energy_and_know_their_template(run_files: Run) -> None:
@@ -54,14 +74,27 @@ def test_survivors_are_by_energy_and_know_their_template(run_files: Run) -> None
     assert [row["in_training"] for row in found.survivors] == [templates[r["template_id"]] for r in found.survivors]
 
 
-def crystal(hull: float | None, verdict: str | None, lowest: float = 0.0) -> dict[str, Any]:
-    return {
+def crystal(
+    hull: float | None, verdict: str | None, lowest: float = 0.0, second: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A judged crystal.
+
+    :param second: what the second judge says of it.
+    """
+    row = {
         "formula": "BaRuO3",
         "spacegroup": 221,
         "energy_above_hull": hull,
         "verdict": verdict,
         "min_frequency": lowest,
+        "mechanically_stable": True if verdict in PASSING else None,
     }
+    return with_second(row, second)
+
+
+def by_second(hull: float | None, verdict: str | None) -> dict[str, Any]:
+    """What a second judge says."""
+    return crystal(hull, verdict, -1.0 if verdict == "unstable" else 0.0) | {"potential": "M3GNet"}
 
 
 def found(survivors: list[dict[str, Any]], judged: list[dict[str, Any]], asked: int) -> Findings:
@@ -91,8 +124,28 @@ def test_the_sentence_counts_survivors_repeats_and_what_is_near_the_hull() -> No
     assert text.startswith("3 of the 5 crystals whose phonons were computed are dynamically stable")
     assert "1 of them only borderline, below −0.10 THz" in text
     assert "and 1 more repeat one of them or a known phase" in text
-    assert "lies 0.020 eV/atom below the hull" in text
-    assert "1 of the 3 lies less than 0.1 eV/atom above it" in text
+    assert "1 lies within 0.05 eV/atom of the hull by this potential alone; no second one has judged" in text
+    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies 0.020 eV/atom below the hull of the known phases.")
+
+
+def test_the_sentence_says_what_both_judges_agree_on() -> None:
+    soft = crystal(0.01, "stable") | {"mechanically_stable": False}  # passes, and gives way to a strain
+    rows = [
+        crystal(-0.2, "stable", second=by_second(-0.1, "unstable")),  # the lowest by the first, disputed
+        crystal(-0.05, "stable", second=by_second(0.04, "stable")),
+        crystal(0.02, "stable", second=by_second(0.01, "borderline")),
+        crystal(0.2, "stable", second=by_second(0.3, "stable")),
+        crystal(0.01, "stable", second=by_second(None, None)),
+        with_second(soft, by_second(0.01, "unstable")),
+    ]
+    text = sentence(found(rows, rows, 6))
+    told = "M3GNet agrees on 3, disputes 1, finds unstable, as the first does, 1, has no verdict on 1."
+    assert told in text
+    assert "2 lie within 0.05 eV/atom of the hull by both" in text
+    # the best is lowest by the judge that puts it higher
+    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies 0.020 eV/atom above the hull of the known phases or lower.")
+    text = sentence(found(rows[:1], rows[:1], 1))
+    assert text.endswith("M3GNet agrees on 0, disputes 1. No crystal is stable by both.")
 
 
 def test_bands_are_those_of_the_crystals_drawn(run_files: Run) -> None:

@@ -33,7 +33,9 @@ def test_every_stage_is_counted_from_its_files(run_files):
         ),
         "candidates": (250, 240, {"charges do not balance": 10}),
         "screened": (240, 239, {"two atoms are … Å apart": 1}),
-        "ranked": (239, 11, {"below the shortlist": 224, "duplicate": 3, "known phase": 1}),
+        "promoted": (239, 68, {"behind the share": 171}),
+        "evaluated": (68, 67, {"failed": 1}),
+        "ranked": (67, 11, {"below the shortlist": 52, "duplicate": 3, "known phase": 1}),
         "relaxed": (11, 10, {"not converged after … steps": 1}),
         "novel": (10, 8, {"known already": 1, "repeats a better candidate": 1}),
         "chosen": (8, 5, {"beyond the number asked for": 3}),
@@ -42,12 +44,22 @@ def test_every_stage_is_counted_from_its_files(run_files):
     }  # fmt: skip
 
 
+def test_a_run_of_one_potential_has_no_cascade(run_files):
+    stages = collect(RunFiles(**run_files(alone=True))).stages
+    keys = [stage.key for stage in stages]
+    assert keys[keys.index("screened") + 1] == "ranked"
+    assert {"promoted", "evaluated"}.isdisjoint(keys)
+    (ranked,) = (stage for stage in stages if stage.key == "ranked")
+    assert (ranked.count_in, ranked.kept) == (239, 11)
+    assert collect(RunFiles(**run_files()))["ranked"].count_in == 67
+
+
 def test_children_and_repeats_are_counted(run_files):
     funnel = collect(RunFiles(**run_files(stable=2, chosen=6, repeats=1, children=True)))
     found = {stage.key: (stage.count_in, stage.kept, stage.refused) for stage in funnel.stages[-3:]}
     assert found == {
         "phonons": (6, 2, {"imaginary frequencies": 3, "… atoms in the supercell, more than max_atoms": 1}),
-        "followed": (3, 1, {"imaginary frequencies": 1, "comes back to its parent": 1}),
+        "followed": (4, 1, {"comes back to its parent": 2, "imaginary frequencies": 1}),
         "stable": (3, 2, {"known already": 1}),
     }
 
@@ -77,7 +89,10 @@ def test_a_single_shard_may_be_a_plain_path(run_files):
         ("templates", lambda rows: rows.pop(), "templates"),
         ("candidates", lambda rows: rows.pop(), "candidates"),
         ("screened", lambda rows: rows.append(rows[0]), "screened"),
-        ("screened", lambda rows: rows[0].update(status="failed"), "ranked"),
+        ("screened", lambda rows: rows[0].update(status="failed"), "promoted"),
+        ("promoted", lambda rows: rows.pop(), "promoted"),
+        ("evaluated", lambda rows: rows.pop(), "evaluated"),
+        ("evaluated", lambda rows: rows[0].update(status="failed"), "ranked"),
         ("ranked", lambda rows: rows.pop(0), "ranked"),
         ("relaxed", lambda rows: rows.pop(), "relaxed"),
         ("compared", lambda rows: rows.pop(0), "novel"),
@@ -85,6 +100,7 @@ def test_a_single_shard_may_be_a_plain_path(run_files):
         ("phonons", lambda rows: rows.pop(), "phonons"),
         ("phonons", lambda rows: rows[0].update(verdict="unstable"), "stable"),
         ("phonons", lambda rows: rows[-1].update(parent_id="a"), "phonons"),
+        ("second_phonons", lambda rows: rows.pop(), "second_phonons"),
         ("stable", lambda rows: rows.pop(), "stable"),
         ("stable_refused", lambda rows: rows.append({"candidate_id": "a", "reason": "known already"}), "stable"),
     ],
@@ -97,12 +113,16 @@ def test_a_row_lost_or_counted_twice_is_an_error(run_files, name, change, stage)
         collect(RunFiles(**files))
 
 
-@pytest.mark.parametrize("name", ["template_counts", "ranking_counts"])
-def test_counts_that_do_not_add_up_are_an_error(run_files, name):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("template_counts", "duplicate"), ("ranking_counts", "duplicate"), ("promotion_counts", "behind the share")],
+)
+def test_counts_that_do_not_add_up_are_an_error(run_files, name, reason):
     files = run_files()
-    content = json.loads(Path(files[name]).read_text())
-    content["refused"]["duplicate"] += 1
-    Path(files[name]).write_text(json.dumps(content))
+    path = Path(files[name] if isinstance(files[name], str) else files[name][0])
+    content = json.loads(path.read_text())
+    content["refused"][reason] += 1
+    path.write_text(json.dumps(content))
     with pytest.raises(CountError, match="entered"):
         collect(RunFiles(**files))
 

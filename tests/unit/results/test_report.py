@@ -14,9 +14,11 @@ import pytest
 import yaml
 
 from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS
 from cgwgan_core.results.funnel import RunFiles, collect
 from cgwgan_core.results.report import render
 from cgwgan_core.results.report_tables import SETS
+from cgwgan_core.results.selection_error import selection_error
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.report import main
@@ -73,6 +75,22 @@ class Page(HTMLParser):
         if self._table and {"td", "th"} & set(self.open):
             self._table[-1][-1] += data
 
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The rows of a table by its heads."""
+        heads, *rows = self.tables[name]
+        assert len(heads) == len(set(heads))
+        return [dict(zip(heads, cells, strict=True)) for cells in rows]
+
+
+SURVIVORS, VERDICTS = "Survivors", "Phonon verdicts"
+ABOVE, LOWEST = "energy above hull (eV/atom)", "lowest frequency (THz)"
+ABOVE_BY_SECOND, LOWEST_BY_SECOND = "above hull by the second (eV/atom)", "lowest by the second (THz)"
+
+
+def text_of(html: str) -> str:
+    """What a reader sees."""
+    return " ".join(re.sub(r"<[^>]+>", "", html).split())
+
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
@@ -84,8 +102,8 @@ def rendered(write_run, config, tmp_path_factory) -> Callable[..., tuple[str, Ru
     """Report and files of a run that no test changes; each run is made once."""
 
     @cache
-    def make(stable: int = 2, chosen: int = 5) -> tuple[str, RunFiles]:
-        files = RunFiles(**write_run(tmp_path_factory.mktemp("run"), stable=stable, chosen=chosen))
+    def make(stable: int = 2, chosen: int = 5, alone: bool = False) -> tuple[str, RunFiles]:
+        files = RunFiles(**write_run(tmp_path_factory.mktemp("run"), stable=stable, chosen=chosen, alone=alone))
         return render(files, collect(files), config), files
 
     return make
@@ -94,19 +112,21 @@ def rendered(write_run, config, tmp_path_factory) -> Callable[..., tuple[str, Ru
 def test_survivors_are_those_of_the_table(rendered):
     html, files = rendered(stable=3, chosen=5)
     rows = sorted(pq.read_table(files.stable).to_pylist(), key=lambda row: row["energy_above_hull"])
-    shown = Page(html).tables["Survivors"][1:]
+    shown = Page(html).rows(SURVIVORS)
     assert len(shown) == len(rows) == 3
     for cells, row in zip(shown, rows, strict=True):
-        assert cells[0] == row["formula"]
-        assert cells[1].endswith(f"({row['spacegroup']})")
-        assert cells[2] == f"{row['energy_above_hull']:.3f}"
-        assert cells[4] == f"{row['min_frequency']:.2f}".replace("-", "−")
-        assert cells[5] == row["verdict"]
-        assert cells[6:9] == ["yes", "150", "70"]
-        assert cells[10] == f"{row['volume_per_atom']:.2f}"
-        assert cells[11] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
-        assert cells[13:15] == ["mp-7 (0.91)", "–"]
-        assert cells[16] == row["candidate_id"]
+        assert cells["formula"] == row["formula"]
+        assert cells["space group"].endswith(f"({row['spacegroup']})")
+        assert cells[ABOVE] == f"{row['energy_above_hull']:.3f}"
+        assert cells[LOWEST] == f"{row['min_frequency']:.2f}".replace("-", "−")
+        assert cells["verdict"] == row["verdict"]
+        names = ("elastically stable", "bulk modulus (GPa)", "shear modulus (GPa)")
+        assert [cells[name] for name in names] == ["yes", "150", "70"]
+        assert cells["volume (Å³/atom)"] == f"{row['volume_per_atom']:.2f}"
+        assert cells["formation energy (eV/atom)"] == f"{row['formation_energy_per_atom']:.3f}".replace("-", "−")
+        assert cells["nearest known phase (likeness)"] == "mp-7 (0.91)"
+        assert cells["nearest survivor (likeness)"] == "–"
+        assert cells["candidate"] == row["candidate_id"]
     assert {row["verdict"] for row in rows} == {"stable", "borderline"}
     assert "1 of them only borderline" in html
 
@@ -114,22 +134,105 @@ def test_survivors_are_those_of_the_table(rendered):
 def test_every_phonon_row_is_shown_with_its_reason(rendered):
     html, files = rendered(stable=1, chosen=5)
     rows = {r["candidate_id"]: r for path in files.phonons for r in pq.read_table(path).to_pylist()}
-    shown = Page(html).tables["Phonon verdicts"][1:]
-    assert {cells[6] for cells in shown} == set(rows)
+    shown = Page(html).rows(VERDICTS)
+    assert {cells["candidate"] for cells in shown} == set(rows)
     for cells in shown:
-        row = rows[cells[6]]
-        assert cells[4] == (row["verdict"] or "–")
+        row = rows[cells["candidate"]]
+        assert cells["verdict"] == (row["verdict"] or "–")
         if row["status"] == "ok":
-            assert cells[5].startswith(f"{row['min_frequency']:.2f} THz at q = (0.5, 0, 0)".replace("-", "−"))
+            assert cells["reason"].startswith(f"{row['min_frequency']:.2f} THz at q = (0.5, 0, 0)".replace("-", "−"))
         else:
-            assert cells[5] == row["status"]
+            assert cells["reason"] == row["status"]
 
 
 def test_a_crystal_has_one_energy_in_the_whole_page(rendered):
-    tables_shown = Page(rendered(stable=3, chosen=5)[0]).tables
-    verdicts = {cells[6]: cells[2] for cells in tables_shown["Phonon verdicts"][1:]}
-    for cells in tables_shown["Survivors"][1:]:
-        assert verdicts[cells[16]] == cells[2]
+    page = Page(rendered(stable=3, chosen=5)[0])
+    verdicts = {cells["candidate"]: cells[ABOVE] for cells in page.rows(VERDICTS)}
+    for cells in page.rows(SURVIVORS):
+        assert verdicts[cells["candidate"]] == cells[ABOVE]
+
+
+def test_both_judges_are_shown_beside_each_other(rendered):
+    html, files = rendered(stable=3, chosen=5)
+    page = Page(html)
+    rows = {row["candidate_id"]: row for row in pq.read_table(files.stable).to_pylist()}
+    again = {r["candidate_id"]: r for path in files.second_phonons for r in pq.read_table(path).to_pylist()}
+    shown = page.rows(SURVIVORS)
+    assert sorted(cells["judges"] for cells in shown) == ["agreed stable", "agreed stable", "disputed"]
+    for cells in shown:
+        row = rows[cells["candidate"]]
+        assert cells["judges"] == row["agreement"]
+        assert cells["disputed"] == (row["dispute"] or "")
+        assert ("lowest frequency" in cells["disputed"]) == (cells["judges"] == "disputed")
+    for cells in shown + page.rows(VERDICTS):
+        second = again.get(cells["candidate"])
+        above, lowest = (second["energy_above_hull"], second["min_frequency"]) if second else (None, None)
+        assert cells[ABOVE_BY_SECOND] == ("–" if above is None else f"{above:.3f}")
+        assert cells[LOWEST_BY_SECOND] == ("–" if lowest is None else f"{lowest:.2f}".replace("-", "−"))
+    agreements = [cells["judges"] for cells in page.rows(VERDICTS)]
+    assert sorted(agreements) == ["agreed stable", "agreed stable", "agreed unstable", "disputed", "–"]
+    assert "CHGNet-test agrees on 2, disputes 1." in text_of(html)
+    assert "within 0.05 eV/atom of the hull by both" in text_of(html)
+
+
+def test_the_potentials_are_told_by_their_roles(rendered):
+    html, _ = rendered()
+    section = Page(html).sections["potential"]
+    for role, name in (
+        ("Judge", "SevenNet-test"),
+        ("Screening potential", "M3GNet-test"),
+        ("Second judge", "CHGNet-test"),
+    ):
+        assert f"{role}: {name}" in section
+        assert len(Page(html).rows(f"{role}: crystals")) == len(KNOWN_CRYSTALS)
+
+
+def test_the_cascade_is_told_by_its_numbers(rendered):
+    html, files = rendered()
+    text = " ".join(Page(html).sections["energies"].split())
+    error = selection_error(files.promoted, files.evaluated)
+    low, median, high = (f"{x:.3f}" for x in error.quantiles(best=True))
+    assert f"selected candidates {median} eV/atom higher in the median ({low} to {high}, tenth to" in text
+    assert f"random ones {error.quantiles(best=False)[1]:.3f}" in text
+    assert f"changes by {error.slope:.3f} eV/atom".replace("-", "−") in text
+    highest = max(pq.read_table(files.ranked)["energy_above_hull"].to_pylist())
+    missed, drawn = error.missed(highest)
+    assert drawn == 19  # the last of the 20 has no energy by the judge
+    assert f"Of {drawn} random candidates that the cascade would not have sent on, the judge places {missed}" in text
+    assert "selected its own errors" not in text
+    assert "selected, 48" in text
+    assert "random, 19" in text
+
+
+def test_a_potential_that_selects_its_own_errors_is_told(run_files, config):
+    files = RunFiles(**run_files())
+    best = {
+        row["candidate_id"]
+        for path in files.promoted
+        for row in pq.read_table(path).to_pylist()
+        if row["promoted_as"] == "best"
+    }
+    for path in files.evaluated:
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["energy_above_hull"] = row["energy_above_hull"] and row["energy_above_hull"] + 0.3 * (
+                row["candidate_id"] in best
+            )
+        tables.write(path, rows, tables.SCREENED, Provenance())
+    html = render(files, collect(files), config)
+    assert "has selected its own errors in this chemistry" in Page(html).sections["energies"]
+
+
+def test_a_run_of_one_potential_says_so(rendered):
+    html, _ = rendered(stable=3, chosen=5, alone=True)
+    page = Page(html)
+    assert "by this potential alone; no second one has judged" in text_of(html)
+    assert {cells["judges"] for cells in page.rows(SURVIVORS) + page.rows(VERDICTS)} == {"–"}
+    assert {cells[LOWEST_BY_SECOND] for cells in page.rows(SURVIVORS)} == {"–"}
+    assert "screening potential" not in page.sections["energies"].lower()
+    assert "Judge: SevenNet-test" in page.sections["potential"]
+    assert "Second judge" not in page.sections["potential"]
+    assert page.open == []
 
 
 def test_refusals_are_those_of_the_funnel(rendered):
@@ -204,7 +307,7 @@ def test_equal_files_make_equal_bytes_wherever_they_lie(run_files, config, tmp_p
 
 def test_no_survivor_is_told_plainly(rendered):
     html, _ = rendered(stable=0, chosen=4)
-    text = " ".join(re.sub(r"<[^>]+>", "", html).split())
+    text = text_of(html)
     assert "None of the 3 crystals whose phonons were computed is dynamically stable" in text
     assert "whose lowest frequency is −2.00 THz" in text
     assert "Survivors" not in Page(html).tables
@@ -232,7 +335,7 @@ def test_what_turns_out_known_is_left_out_and_told(run_files, config):
     (refused,) = tables.read(files.stable_refused, tables.STABLE_REFUSED).to_pylist()
     page = Page(html)
     assert len(page.tables["Survivors"]) == 3
-    verdicts = {cells[6]: cells[5] for cells in page.tables["Phonon verdicts"][1:]}
+    verdicts = {cells["candidate"]: cells["reason"] for cells in page.rows(VERDICTS)}
     assert verdicts[refused["candidate_id"]].endswith("known already: mp-42")
     assert "2 of the 4 crystals whose phonons were computed are dynamically stable" in html
     assert "and 1 more repeat one of them or a known phase" in html
@@ -248,23 +351,25 @@ def test_nothing_new_among_the_stable_is_told_plainly(run_files, config):
 def test_children_follow_their_parents(run_files, config):
     files = RunFiles(**run_files(stable=1, chosen=5, children=True))
     page = Page(render(files, collect(files), config))
-    shown = {cells[6]: cells for cells in page.tables["Phonon verdicts"][1:]}
+    shown = {cells["candidate"]: cells for cells in page.rows(VERDICTS)}
     names = list(shown)
-    born = [name for name in names if name.endswith("-child")]
-    assert len(born) == 3
-    for name in born:
-        assert names[names.index(name) - 1] == name.removesuffix("-child")
-    first, second, third = born
-    assert shown[first][5].endswith(f"; 10.0 meV/atom below {first.removesuffix('-child')}")
-    assert [shown[name][4] for name in born] == ["stable", "unstable", "–"]
-    assert shown[third][5] == "refused: comes back to its parent"
-    survivors = [cells[16] for cells in page.tables["Survivors"][1:]]
-    assert first in survivors
-    assert second not in survivors
+    born = [name for name in names if "-c" in name]
+    ancestors = [name.rsplit("-c", 1)[0] for name in born]
+    assert [name.rsplit("-", 1)[1] for name in born] == ["c1", "c1", "c2", "c1"]
+    assert ancestors[1] == ancestors[2]
+    for name, ancestor in zip(born, ancestors, strict=True):
+        before = ancestor if name.endswith("-c1") else f"{ancestor}-c1"
+        assert names[names.index(name) - 1] == before
+    first = born[0]
+    assert shown[first]["reason"].endswith(f"; 10.0 meV/atom below {ancestors[0]}")
+    assert [shown[name]["verdict"] for name in born] == ["stable", "unstable", "–", "–"]
+    assert {shown[name]["reason"] for name in born[2:]} == {"refused: comes back to its parent"}
+    survivors = [cells["candidate"] for cells in page.rows(SURVIVORS)]
+    assert [name for name in survivors if "-c" in name] == [first]
 
 
 def test_text_from_files_is_escaped(run_files, config):
-    files = RunFiles(**run_files(stable=0, chosen=2))
+    files = RunFiles(**run_files(stable=0, chosen=2, alone=True))
     rows = pq.read_table(files.phonons[0]).to_pylist()
     rows[0] |= {"verdict": None, "status": "failed: <script>alert(1)</script> & more"}
     tables.write(files.phonons[0], rows, tables.PHONONS, Provenance())

@@ -61,6 +61,8 @@ def test_database_answers_the_shell(rows: list[dict[str, Any]], tmp_path: Path) 
     found = ase_db(path, "hull<0.1,verdict=borderline", "-c", "candidate_id")
     assert [line.strip() for line in found.splitlines()[1:2]] == ["t3-Si"]
     assert ase_db(path, "Mg,potential=M3GNet-MP-2021.2.8-PES", "-n").split() == ["1", "row"]
+    assert ase_db(path, "agreement=agreed stable", "-n").split() == ["2", "rows"]
+    assert ase_db(path, "second_verdict=unstable,agreement=disputed", "-n").split() == ["1", "row"]
     assert "Fm-3m" in ase_db(path, "candidate_id=t2-Mg-O", "-l")
 
 

@@ -7,9 +7,10 @@ import pyarrow.compute as pc
 import pytest
 
 from cgwgan_core.phonons.phonons import PASSING
+from cgwgan_core.results.agreement import DISPUTED, STABLE
 from cgwgan_core.results.survivors import add_nearest, summary, survivors
 from cgwgan_core.workflow import tables
-from tests.support.judged import KNOWN_PHASES, TIGHTER, judged, known
+from tests.support.judged import HIGHER, KNOWN_PHASES, TIGHTER, judged, known
 
 
 @pytest.fixture
@@ -41,16 +42,49 @@ def test_what_is_known_or_repeats_is_refused_with_its_match() -> None:
     assert len(kept) + len(refused) == sum(v in PASSING for v in judged()[1]["verdict"].to_pylist())
 
 
-def test_a_child_has_its_energy_from_its_parent() -> None:
-    compared, phonons = judged()
+def test_a_descendant_has_its_energy_from_its_ancestor() -> None:
+    compared, phonons, second = judged()
     rows = phonons.to_pylist()
-    parent = next(row for row in rows if row["candidate_id"] == "t4-K-Br")
-    lower = {"energy_per_atom": parent["energy_per_atom"] - 0.01, "energy_gain": 0.01, "verdict": "stable"}
-    rows.append({**parent, **lower, "candidate_id": "t4-K-Br-child", "parent_id": "t4-K-Br"})
-    kept, _ = survivors(compared, tables.to_table(rows, tables.PHONONS), known())
-    assert kept[0]["candidate_id"] == "t4-K-Br-child"
-    assert kept[0]["energy_above_hull"] == pytest.approx(-0.01)
-    assert (kept[0]["template_id"], kept[0]["parent_id"]) == ("t4", "t4-K-Br")
+    ancestor = next(row for row in rows if row["candidate_id"] == "t4-K-Br")
+    for generation, verdict in ((1, "unstable"), (2, "stable")):
+        rows.append(
+            {
+                **ancestor,
+                "candidate_id": f"t4-K-Br-c{generation}",
+                "energy_per_atom": ancestor["energy_per_atom"] - 0.01 * generation,
+                "energy_gain": 0.01,
+                "verdict": verdict,
+                "parent_id": "t4-K-Br" if generation == 1 else "t4-K-Br-c1",
+                "ancestor_id": "t4-K-Br",
+                "generation": generation,
+            }
+        )
+    kept, _ = survivors(compared, tables.to_table(rows, tables.PHONONS), second, known())
+    assert kept[0]["candidate_id"] == "t4-K-Br-c2"
+    assert kept[0]["energy_above_hull"] == pytest.approx(-0.02)
+    assert (kept[0]["template_id"], kept[0]["parent_id"]) == ("t4", "t4-K-Br-c1")
+    # the second judge has not seen it
+    assert (kept[0]["second_verdict"], kept[0]["agreement"]) == (None, None)
+
+
+def test_the_second_judge_stands_beside_the_first(rows: list[dict[str, Any]]) -> None:
+    salt, silicon, magnesia = rows
+    for row in rows:
+        assert row["second_potential"] == "CHGNet-0.3.0"
+        assert row["disagreement"] == pytest.approx(HIGHER)
+        assert row["second_energy_above_hull"] == pytest.approx(row["energy_above_hull"] + HIGHER)
+    assert (salt["agreement"], silicon["agreement"], magnesia["agreement"]) == (STABLE, STABLE, DISPUTED)
+    assert (silicon["second_verdict"], magnesia["second_verdict"]) == ("borderline", "unstable")
+    assert magnesia["dispute"] == "lowest frequency 0.10 and -3.00 THz"
+
+
+def test_without_a_second_judge_nothing_is_agreed() -> None:
+    compared, phonons, second = judged()
+    kept, _ = survivors(compared, phonons, second.slice(0, 0), known())
+    assert [row["candidate_id"] for row in kept] == ["t1-Na-Cl", "t3-Si", "t2-Mg-O"]
+    for row in kept:
+        assert {row[name] for name in row if name.startswith("second_")} == {None}
+        assert (row["agreement"], row["dispute"], row["disagreement"]) == (None, None, None)
 
 
 def test_nearest_in_diffraction(rows: list[dict[str, Any]]) -> None:
@@ -66,9 +100,9 @@ def test_nearest_in_diffraction(rows: list[dict[str, Any]]) -> None:
 
 
 def test_no_survivors() -> None:
-    compared, phonons = judged()
+    compared, phonons, second = judged()
     unstable = phonons.filter(pc.equal(phonons["verdict"], "unstable"))
-    rows, refused = survivors(compared, unstable, known())
+    rows, refused = survivors(compared, unstable, second, known())
     assert rows == refused == []
     assert add_nearest(rows, KNOWN_PHASES).shape == (0, 0)
     assert "no crystal is phonon-stable" in summary(unstable, 0)
@@ -81,10 +115,10 @@ def test_summary_counts_every_crystal() -> None:
 
 
 def test_hull_distance_may_be_unknown() -> None:
-    compared, phonons = judged()
+    compared, phonons, second = judged()
     unknown = compared.set_column(
         compared.schema.get_field_index("energy_above_hull"), "energy_above_hull", pa.nulls(len(compared), pa.float64())
     )
-    rows, _ = survivors(unknown, phonons, known())
+    rows, _ = survivors(unknown, phonons, second, known())
     assert [row["candidate_id"] for row in rows] == ["t1-Na-Cl", "t2-Mg-O", "t3-Si"]
     assert {row["energy_above_hull"] for row in rows} == {None}

@@ -16,11 +16,13 @@ from scipy.optimize import linprog
 
 from cgwgan_core.screening.energetics import (
     Hull,
+    anion_correction_per_atom,
     correction_per_atom,
     formation_energies,
     formation_energy_per_atom,
     oxygen_species,
     references,
+    uncorrected_formation_energy_per_atom,
 )
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
@@ -59,6 +61,16 @@ def test_corrections_are_those_of_mp2020() -> None:
     assert correction_per_atom("NaCl") == pytest.approx(-0.614 / 2)
     assert correction_per_atom("NiAl") == 0
     assert correction_per_atom("O2") == 0
+
+
+def test_corrections_of_anions_alone() -> None:
+    """Iron's correction, which makes energies with U comparable, stays."""
+    assert anion_correction_per_atom("Fe2O3") == pytest.approx(-0.687 * 3 / 5)
+    assert anion_correction_per_atom("NiAl") == 0
+    for scale in ("mp_uncorrected", "mp_corrected"):
+        found = uncorrected_formation_energy_per_atom("BaO2", -2.0, scale, "peroxide")
+        assert found == pytest.approx(-2.0 + 0.465 * 2 / 3)
+    assert uncorrected_formation_energy_per_atom("BaO2", -2.0, "matpes") == -2.0
 
 
 def test_formation_energy_scales() -> None:

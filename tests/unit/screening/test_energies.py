@@ -11,10 +11,18 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgwgan_core.crystallography.structures import atoms_to_row
 from cgwgan_core.crystallography.templates import Templates, to_atoms
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.screening.energetics import Hull, formation_energies
-from cgwgan_core.screening.energies import ScreenOptions, adapt_volumes, closest_pairs, scaled_by, screen
+from cgwgan_core.screening.energies import (
+    ScreenOptions,
+    adapt_volumes,
+    closest_pairs,
+    hull_by,
+    scaled_by,
+    screen,
+)
 from cgwgan_core.screening.infill import InfillOptions, candidate_columns, infill
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
@@ -157,3 +165,29 @@ def test_options_are_checked() -> None:
         ScreenOptions(batch_size=0)
     with pytest.raises(InputError, match="min_distance_ratio"):
         ScreenOptions(min_distance_ratio=-1.0)
+
+
+def test_a_potential_makes_its_own_hull_of_phases_that_another_has_relaxed(chgnet: Potential) -> None:
+    on, above = bulk("NaCl", "rocksalt", a=5.66), bulk("NaCl", "cesiumchloride", a=3.45)
+    known = [
+        {"material_id": f"element-{e}", "formula": e, "formation_energy_per_atom": 0.0, "status": "ok"}
+        for e in ("Cl", "Na")
+    ]
+    # the other's energies do not matter, and what is no part of its hull is none of this one
+    lowest = {"formula": "NaCl", "formation_energy_per_atom": -99.0}
+    known.append({"material_id": "mp-1", **lowest, "status": "ok"} | atoms_to_row(above))
+    known.append({"material_id": "mp-2", **lowest, "status": "203 atoms, more than 100"} | atoms_to_row(on))
+    hull = hull_by(chgnet, tables.to_table(known, tables.KNOWN_PHASES))
+    energies = chgnet.evaluate([on, above]).energy_per_atom
+    formation = formation_energies([on, above], energies, chgnet.energy_scale)
+    assert hull.energy_per_atom("NaCl") == pytest.approx(formation[1], abs=1e-6)
+    assert hull.energy_above_hull(["NaCl"], formation[:1]) == pytest.approx(energies[0] - energies[1], abs=1e-6)
+    assert hull.energy_per_atom("Na") == 0
+
+
+def test_a_hull_is_one_of_elements_where_a_potential_knows_no_phase(emt: Potential) -> None:
+    """EMT has no magnesium."""
+    known = [{"material_id": f"element-{e}", "formula": e, "status": "ok"} for e in ("Mg", "O")]
+    known.append({"material_id": "mp-1", "formula": "MgO", "status": "ok"} | atoms_to_row(bulk("MgO", "rocksalt", a=4)))
+    hull = hull_by(emt, tables.to_table(known, tables.KNOWN_PHASES))
+    assert hull.energy_per_atom("MgO") == 0

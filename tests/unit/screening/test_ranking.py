@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cgwgan_core.crystallography.templates import Templates
+from cgwgan_core.screening.cascade import BEST, SAMPLE, CascadeOptions, promote
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.screening.infill import InfillOptions, candidate_columns, infill
 from cgwgan_core.screening.ranking import RankOptions, rank
@@ -154,3 +155,35 @@ def test_limits_hide_no_known_phase(screened: Shards) -> None:
     limited, _, counts = rank(*screened, known, RankOptions(per_template=1))
     assert without["known_match"].to_pylist().count("mp-1") == limited["known_match"].to_pylist().count("mp-1") == 1
     assert counts["screened"] == counts["kept"] + sum(counts["refused"].values())
+
+
+def test_what_a_cascade_promoted_keeps_its_rank_and_reason(screened: Shards, tmp_path: Path) -> None:
+    """The judge turns the order of the screening potential round."""
+    energies, candidates, templates = screened
+    promoted, counts = promote(energies, candidates, CascadeOptions(share=0.5, margin=0.0), "energy_above_hull", 1)
+    assert set(promoted["promoted_as"].to_pylist()) == {BEST, SAMPLE}
+    before = {row["candidate_id"]: row for row in promoted.to_pylist()}
+    n = promoted.num_rows
+    columns = {
+        **{name: promoted[name] for name in ("candidate_id", "formula")},
+        "volume_scale": [1.2] * n,
+        **{name: np.arange(n, 0, -1.0) for name in tables.SCREENED.names if name.startswith(("energy", "formation"))},
+        "status": ["ok"] * n,
+    }
+    evaluated = tables.to_table(columns, tables.SCREENED)
+    parts = [
+        in_shards(evaluated, tables.SCREENED, tmp_path / "evaluated", 3),
+        in_shards(promoted, tables.PROMOTED, tmp_path / "promoted", 3),
+    ]
+    ranked, _, result = rank(*parts, templates, Library(), RankOptions(top=100), tables.PROMOTED)
+    assert result["screened"] == n == counts["kept"]
+    rows = ranked.to_pylist()
+    screening = [row["screening_rank"] for row in rows]
+    assert screening == sorted(screening, reverse=True)
+    for row in rows:
+        for name in ("screening_rank", "screening_energy_above_hull", "promoted_as"):
+            assert row[name] == before[row["candidate_id"]][name]
+        assert row["volume_scale"] == 1.2
+    # without a cascade there is nothing to say
+    alone, _, _ = rank(*screened, Library(), RankOptions(top=3))
+    assert alone["screening_rank"].null_count == alone["promoted_as"].null_count == 3

@@ -14,9 +14,9 @@ from cgwgan_core.generator.checkpoint import ModelOptions
 from cgwgan_core.generator.sampling import PSEUDOCOUNT
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.phonons.phonons import PhononOptions
-from cgwgan_core.potentials.load import PotentialOptions
 from cgwgan_core.relaxation.known_phases import KnownPhasesOptions
 from cgwgan_core.relaxation.shortlist import RelaxOptions
+from cgwgan_core.screening.cascade import CascadeOptions
 from cgwgan_core.screening.energies import ScreenOptions
 from cgwgan_core.screening.infill import InfillOptions
 from cgwgan_core.screening.ranking import RankOptions
@@ -40,7 +40,8 @@ def test_overlays_fit_the_schema(config: dict[str, Any], overlay: Path) -> None:
     for block, keys in yaml.safe_load(overlay.read_text()).items():
         config[block] = {**config[block], **keys} if isinstance(keys, dict) else keys
     # a path that the user has to name is all that may be missing
-    assert [line for line in problems(config, SCHEMA) if not line.startswith("data.path")] == []
+    paths = ("data.path: missing", "potential.path: missing")
+    assert [line for line in problems(config, SCHEMA) if not line.startswith(paths)] == []
 
 
 def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
@@ -82,6 +83,18 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ),
         ({"infill": {"atomic_fractions": {"O": [0.7]}}}, "infill.atomic_fractions.O"),
         ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),
+        ({"second_potential": {"name": "nequix", "path": "no.nqx"}}, "second_potential.path: no.nqx does not exist"),
+        ({"screening_potential": {"path": "/no/folder"}}, "screening_potential.path: /no/folder does not exist"),
+        ({"screening_potential": {"name": "m3gnet"}}, "screening_potential.path: missing"),
+        ({"second_potential": {"name": "m3gnet"}}, "second_potential.path: missing"),
+        ({"second_potential": {"name": "mine:make"}}, "second_potential.energy_scale: missing"),
+        ({"screening_potential": {"name": "chgnett"}}, "screening_potential.name: 'chgnett'"),
+        ({"second_potential": {"tolerance": 0.1}}, "second_potential.tolerance: no such key"),
+        ({"cascade": {"share": 0}}, "cascade.share: 0"),
+        ({"cascade": {"share": 1.5}}, "cascade.share: 1.5"),
+        ({"cascade": {"margin": -0.1}}, "cascade.margin: -0.1"),
+        ({"cascade": {"sample": 0.5}}, "cascade.sample: 0.5"),
+        ({"cascade": {"top": 5}}, "cascade.top: no such key; did you mean screen.top or phonons.top?"),
     ],
 )
 def test_each_mistake_is_told(
@@ -93,6 +106,12 @@ def test_each_mistake_is_told(
     found = problems(config, SCHEMA)
     assert any(message in line for line in found), found
     assert all("\n" not in line for line in found)
+
+
+def test_a_run_may_have_one_potential(config: dict[str, Any]) -> None:
+    config |= {"screening_potential": None, "second_potential": None}
+    assert problems(config, SCHEMA) == []
+    assert problems(config | {"potential": None}, SCHEMA) != []
 
 
 def test_renamed_keys_are_told_where_they_stand(config: dict[str, Any]) -> None:
@@ -133,7 +152,7 @@ def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str
         ("model", ModelOptions()),
         ("templates", TemplateOptions()),
         ("infill", InfillOptions()),
-        ("potential", PotentialOptions()),
+        ("cascade", CascadeOptions()),
         ("hull", KnownPhasesOptions()),
         ("screen", ScreenOptions()),
         ("screen", RankOptions()),

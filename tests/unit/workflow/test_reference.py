@@ -34,32 +34,37 @@ def test_every_output_of_a_rule_is_explained(rules: list[Rule]) -> None:
 
 
 def test_every_schema_has_its_file() -> None:
-    schemas = [value for value in vars(tables).values() if isinstance(value, pa.Schema)]
-    shown = [schema for schema, _ in TABLES.values()]
-    assert len(schemas) == len(shown)
-    assert all(schema in shown for schema in schemas)
+    schemas = {id(value) for value in vars(tables).values() if isinstance(value, pa.Schema)}
+    assert schemas == {id(schema) for schema, _ in TABLES.values()}
 
 
 @pytest.mark.parametrize(
     ("key", "names"),
     [
-        ("seed", {"training_set", "train", "quality", "generate"}),
+        ("seed", {"training_set", "train", "quality", "generate", "promote"}),
         ("chemistry", {"infill", "known_phases", "rank", "compare", "store"}),
         ("data.path", {"read_database"}),  # as an input, too
         ("model.init", {"train"}),  # in a dictionary
         ("templates.keep", {"merge_templates"}),  # left out of the blocks of generate and quality
         ("templates.pseudocount", {"generate", "quality"}),  # left out of their blocks, and read by itself
         ("templates.tolerance", {"generate", "merge_templates"}),
-        ("infill.shards", {"infill", "rank"}),  # by shards(), and left out of infill's block
+        ("infill.shards", {"infill", "promote", "rank"}),  # by shards(), and left out of infill's block
         ("infill.charge", {"infill"}),
-        ("screen.batch_size", {"screen"}),
+        ("screen.batch_size", {"screen", "evaluate"}),
+        ("screen.refine_below", {"screen"}),  # left out of evaluate's block, which has its own
+        ("screen.rank_by", {"promote", "rank"}),
         ("screen.top", {"rank"}),
+        ("cascade.refine_below", {"evaluate"}),
+        ("cascade.share", {"promote"}),
+        ("cascade.shards", {"promote", "rank"}),  # by promoted()
         ("phonons.top", {"compare"}),
         ("phonons.shards", {"phonons", "store", "showcase"}),
-        ("phonons.fmax", {"phonons"}),
+        ("phonons.fmax", {"phonons", "second_phonons"}),
+        ("phonons.follow_modes", {"phonons"}),
         ("potential.tolerance", {"verify_potential"}),
-        ("potential.name", {"verify_potential", "known_phases", "screen", "relax", "compare", "phonons"}),
-        ("second_potential.name", {"compare"}),
+        ("potential.name", {"verify_potential", "known_phases", "screen", "evaluate", "relax", "phonons"}),
+        ("screening_potential.name", {"verify_potential", "screen"}),
+        ("second_potential.name", {"verify_potential", "compare", "second_phonons"}),
     ],
 )
 def test_readers_of_a_key(rules: list[Rule], key: str, names: set[str]) -> None:
@@ -70,7 +75,10 @@ def test_readers_of_a_key(rules: list[Rule], key: str, names: set[str]) -> None:
 def test_rules_are_chained_by_their_files(rules: list[Rule]) -> None:
     by_name = {rule.name: rule for rule in rules}
     assert by_name["compare"].outputs == ("compared.parquet",)
-    assert by_name["rank"].inputs >= {"screened/{shard}.parquet", "templates.parquet"}
+    # the candidates of a cascade, or all
+    assert by_name["rank"].inputs >= {"screened/{shard}.parquet", "evaluated/{shard}.parquet", "templates.parquet"}
+    assert set(by_name["promote"].outputs) == {"promoted/{shard}.parquet", "promoted.json"}
+    assert {rule.name for rule in rules if "second_phonons/{shard}.parquet" in rule.inputs} == {"store", "report"}
     assert {rule.name for rule in rules if "compared.parquet" in rule.inputs} == {"phonons", "store", "report"}
     assert [rule.name for rule in rules][:4] == ["read_database", "asymmetric_units", "training_set", "train"]
 
