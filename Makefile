@@ -6,7 +6,9 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test unit lint docs environment clean
+DFT := .venv-dft
+
+.PHONY: run test unit lint docs environment dft-environment clean
 
 run: environment
 	$(BIN)/snakemake --cores $(CORES) $(ARGS)
@@ -46,5 +48,16 @@ $(VENV)/ready: envs/lock.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+# GPAW, for `dft: {engine: gpaw}`: compiled in some two minutes
+dft-environment: $(DFT)/ready
+
+$(DFT)/ready: envs/dft.txt envs/gpaw_siteconfig.py
+	@printf '#include <xc.h>\n#include <fftw3.h>\n#include <cblas.h>\n' | g++ -E -x c++ - >/dev/null 2>&1 || \
+		{ echo "error: GPAW needs g++, libxc, OpenBLAS and FFTW; on Debian and Ubuntu: apt-get install g++ libxc-dev libopenblas-dev libfftw3-dev; elsewhere name Python with GPAW in dft.command" >&2; exit 1; }
+	$(PYTHON) -m venv $(DFT)
+	GPAW_CONFIG=$(CURDIR)/envs/gpaw_siteconfig.py $(DFT)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/dft.txt
+	$(DFT)/bin/python -c "import gpaw; print('GPAW', gpaw.__version__)"
+	touch $@
+
 clean:
-	rm -rf $(VENV) results .snakemake
+	rm -rf $(VENV) $(DFT) results .snakemake

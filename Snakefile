@@ -32,6 +32,7 @@ os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [workflow.basedir, os.
 wildcard_constraints:
     shard=r"\d+",
     role="|".join(ROLES),
+    crystal=r"[^/]+",
 
 
 localrules:
@@ -54,5 +55,6 @@ rule all:
         "results/report.html",
         "results/stable.parquet",
         "results/stable.db",
-        "results/dft.parquet",
+        "results/dft_inputs.parquet",
         "results/dft_results.parquet",
+        ["results/dft.parquet"] if DFT else [],

@@ -44,3 +44,42 @@ CASCADE = POTENTIALS["screening_potential"] is not None
 def promoted(path):
     """Files of the promoted candidates; none where one potential does all."""
     return expand(path, shard=shards("cascade")) if CASCADE else []
+
+
+def part(stage, *keys):
+    """These keys of a config block."""
+    return {key: config[stage][key] for key in keys}
+
+
+# Whether DFT is part of a run: an engine is named that can run here.
+DFT = config["dft"]["engine"] != "vasp" or config["dft"]["command"] is not None
+
+
+def by_dft(path):
+    """A file of DFT's as a list, empty where DFT is no part of the run."""
+    return [path] if DFT else []
+
+
+# What opens the store of calculations.
+STORE = {
+    "engine": part("dft", "engine", "command", "kspacing", "pseudopotentials"),
+    "vasp": part("vasp", "preset", "dispersion", "kspacing", "ediff", "command", "job"),
+    "folder": config["dft"]["store"] or "results/dft_store",
+    "max_minutes": config["dft"]["max_minutes"],
+}
+if DFT:
+    from cgwgan_core.dft.engines import open_store
+    from cgwgan_core.workflow.errors import InputError
+
+    try:
+        open_store(**STORE)
+    except InputError as error:
+        raise WorkflowError(f"the configuration cannot run:\n  {error}") from None
+
+# Whether the engine's energies have the Materials Project's U.
+HUBBARD = config["dft"]["engine"] == "vasp" and config["vasp"]["preset"] == "mp"
+
+
+def arrived():
+    """Results of calculations that ran elsewhere; none where the engine runs here."""
+    return [] if DFT else sorted(Path(STORE["folder"]).glob("*/attempt-*/vasprun.xml*"))

@@ -28,10 +28,39 @@ rule verify_potential:
         "../scripts/verify_potential.py"
 
 
-rule known_phases:
-    """The database's phases of the chemical system, relaxed with the same potential: the hull."""
+rule relax_known_phases:
+    """Relax one shard of the database's phases of the chemical system with the judge."""
     input:
         structures="results/data/structures.parquet",
+        potential="results/potential.json",
+    output:
+        relaxed="results/known_phases/{shard}.parquet",
+    log:
+        "results/logs/relax_known_phases/{shard}.log",
+    benchmark:
+        "results/benchmarks/relax_known_phases/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("relax_known_phases"),
+        options=block("hull", "shards"),
+        potential=options_of("potential"),
+        chemistry=config["chemistry"],
+        shards=config["hull"]["shards"],
+    message:
+        "Relaxing the known phases of {params.chemistry}, shard {wildcards.shard}"
+    script:
+        "../scripts/relax_known_phases.py"
+
+
+rule known_phases:
+    """The relaxed known phases and the elements: the hull that candidates are measured against."""
+    input:
+        relaxed=expand("results/known_phases/{shard}.parquet", shard=shards("hull")),
         potential="results/potential.json",
     output:
         known_phases="results/known_phases.parquet",
@@ -43,15 +72,13 @@ rule known_phases:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=2000,
+        runtime=30,
     params:
         code=digest("known_phases"),
-        options=config["hull"],
-        potential=options_of("potential"),
         chemistry=config["chemistry"],
     message:
-        "Relaxing the known phases of {params.chemistry}"
+        "Placing the known phases of {params.chemistry} on their hull"
     script:
         "../scripts/known_phases.py"
 

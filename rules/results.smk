@@ -63,6 +63,10 @@ rule report:
         second_phonons=second_phonons("results/second_phonons/{shard}.parquet"),
         stable="results/stable.parquet",
         stable_refused="results/stable_refused.parquet",
+        dft_crystals=by_dft("results/dft_crystals.parquet"),
+        dft=by_dft("results/dft.parquet"),
+        dft_next=by_dft("results/dft_next.parquet"),
+        dft_counts=by_dft("results/dft.json"),
     output:
         report="results/report.html",
         counts="results/funnel.json",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cgwgan_core.dft.vasp import read_results
+from cgwgan_core.dft.vasp_results import read_results
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job
 from cgwgan_core.workflow.provenance import Provenance
@@ -12,7 +12,7 @@ COLUMNS = ["candidate_id", "formation_energy_per_atom", "volume_per_atom", "spac
 
 def main(vaspruns: Sequence[str], prepared: str, stable: str, output: str, made_from: Provenance) -> None:
     """Read the relaxations that are there, converged or not, beside the potential's values."""
-    inputs = tables.read(prepared, tables.DFT).to_pylist()
+    inputs = tables.read(prepared, tables.DFT_INPUTS).to_pylist()
     survivors = tables.read(stable, tables.STABLE, COLUMNS).to_pylist()
     tables.write(output, read_results(vaspruns, inputs, survivors), tables.DFT_RESULTS, made_from)
 

@@ -53,6 +53,20 @@ def spacegroup_of(atoms: Atoms, symprec: float) -> int:
         return 0
 
 
+def primitive_cell(atoms: Atoms, symprec: float) -> Atoms:
+    """The crystal in its standard primitive cell, symmetric to the last digit; as it is if no symmetry is found.
+
+    Orientation, origin and order of the atoms follow the standard setting.
+
+    :param symprec: tolerance, Å.
+    """
+    try:
+        cell = find_symmetry(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers, symprec).prim_std_cell
+    except SymmetryError:
+        return atoms
+    return Atoms(cell.numbers, scaled_positions=cell.positions, cell=cell.basis, pbc=True)
+
+
 def hermann_mauguin(number: int) -> str:
     """Short Hermann-Mauguin symbol of a space group, without blanks: ``Fm-3m``."""
     return moyopy.SpaceGroupType(number).hm_short.replace(" ", "")

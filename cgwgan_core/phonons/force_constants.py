@@ -33,22 +33,31 @@ def finite_displacements(primitive: Atoms, forces: Forces, supercell: Supercell,
     :returns: phonopy's object, ready for frequencies.
     """
     phonon = displaced(primitive, supercell, displacement)
-    at_rest, *found = forces([to_ase(cell) for cell in (phonon.supercell, *displaced_cells(phonon))])
+    set_forces(phonon, forces([to_ase(cell) for cell in (phonon.supercell, *displaced_cells(phonon))]))
+    return phonon
+
+
+def set_forces(phonon: Phonopy, forces: Sequence[Floats]) -> None:
+    """Force constants from forces, at rest and then displaced, as :func:`finite_displacements` says."""
+    at_rest, *found = forces
     phonon.forces = np.array([f - at_rest - (f - at_rest).mean(axis=0) for f in found])
     phonon.produce_force_constants(calculate_full_force_constants=False)
     phonon.symmetrize_force_constants(level=3)
-    return phonon
 
 
 def displaced(primitive: Atoms, supercell: Supercell, displacement: float, calculator: str | None = None) -> Phonopy:
     """Phonopy's object with the displaced supercells of a primitive cell; see :func:`finite_displacements`.
 
+    Initial magnetic moments count as part of the symmetry.
+
     :param calculator: phonopy's name of the program that is to compute the forces.
     """
+    moments = primitive.get_initial_magnetic_moments()
     cell = PhonopyAtoms(
         numbers=primitive.numbers,
         scaled_positions=primitive.get_scaled_positions(wrap=False),
         cell=primitive.cell.array,
+        magnetic_moments=moments if moments.any() else None,
     )
     given = np.asarray(supercell)
     matrix = np.diag(given) if given.ndim == 1 else given.T  # phonopy's vectors are columns
@@ -92,5 +101,11 @@ def evaluate_all(potential: Potential, structures: list[Atoms], **asked: Any) ->
 
 
 def to_ase(cell: PhonopyAtoms) -> Atoms:
-    """A cell of phonopy's as ASE's."""
-    return Atoms(numbers=cell.numbers, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+    """A cell of phonopy's as ASE's, with its magnetic moments."""
+    return Atoms(
+        numbers=cell.numbers,
+        scaled_positions=cell.scaled_positions,
+        cell=cell.cell,
+        pbc=True,
+        magmoms=cell.magnetic_moments,
+    )

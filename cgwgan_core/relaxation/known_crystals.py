@@ -18,7 +18,7 @@ from ase import Atoms
 from ase.spacegroup import crystal
 
 from cgwgan_core.potentials.load import PotentialOptions, load
-from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.potentials.protocol import EnergyScale, Potential
 from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax
 from cgwgan_core.screening.energetics import correction_per_atom, formation_energy_per_atom
@@ -169,12 +169,7 @@ def load_checked(options: PotentialOptions, path: str | Path) -> Potential:
     :param path: the report that ``scripts/verify_potential.py`` wrote.
     :raises InputError: if the report is unreadable, or the weights or the energy scale are not those checked.
     """
-    try:
-        checked = json.loads(Path(path).read_text())
-        expected = {key: checked[key] for key in ("digest", "name", "energy_scale")}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a report of a checked potential ({error}); rerun verify_potential") from None
-    potential = load(options)
+    expected, potential = _checked(path), load(options)
     for key, value in expected.items():
         if getattr(potential, key) != value:
             raise InputError(
@@ -182,6 +177,23 @@ def load_checked(options: PotentialOptions, path: str | Path) -> Potential:
                 f"{getattr(potential, key)} is loaded; rerun verify_potential with the potential you want"
             )
     return potential
+
+
+def checked_scale(path: str | Path) -> EnergyScale:
+    """Energy scale of the potential that ``potential.json`` says was checked.
+
+    :raises InputError: if the report is unreadable.
+    """
+    scale: EnergyScale = _checked(path)["energy_scale"]
+    return scale
+
+
+def _checked(path: str | Path) -> dict[str, Any]:
+    try:
+        checked = json.loads(Path(path).read_text())
+        return {key: checked[key] for key in ("digest", "name", "energy_scale")}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a report of a checked potential ({error}); rerun verify_potential") from None
 
 
 def _complaint(potential: Potential, failed: list[dict[str, Any]], n: int, tolerance: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ase.data import atomic_numbers
 
 from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
-from cgwgan_core.potentials.protocol import Potential
+from cgwgan_core.potentials.protocol import EnergyScale, Potential
 from cgwgan_core.relaxation.columns import energy_columns
 from cgwgan_core.relaxation.defects import KINDS, NO_ENERGY, Doubts, energy_doubts, grave, in_words, structural_doubts
 from cgwgan_core.relaxation.descent import Relaxation
@@ -24,6 +25,8 @@ from cgwgan_core.workflow.refusals import OK
 Row = dict[str, Any]
 DOUBTED, LEFT_OUT = "doubted", "named in hull.leave_out"
 """How the status begins of a relaxed phase that is no part of the hull."""
+ELEMENT = "element-"
+"""How the material_id of an element's reference energy begins."""
 ON_HULL = 1e-9
 """eV/atom; rounding leaves phases on the hull so far above it."""
 
@@ -38,6 +41,8 @@ class KnownPhasesOptions:
     """Optimiser steps; a phase that needs more goes into the hull as it then is."""
     max_atoms: int = 100
     """Atoms in the cell of the database; larger structures are left out."""
+    max_above_hull: float | None = 0.1
+    """eV/atom above the database's own hull; what lies higher cannot be on the potential's, and is left out."""
     leave_out: Sequence[str] = (NO_ENERGY,)
     """What keeps a phase out of the hull: kinds of doubt (:data:`.defects.KINDS`), or its material_id."""
 
@@ -45,6 +50,8 @@ class KnownPhasesOptions:
         _ = self.relaxation  # checks its own
         if self.max_atoms < 1:
             raise InputError(f"max_atoms: {self.max_atoms} must be at least 1")
+        if self.max_above_hull is not None and self.max_above_hull < 0:
+            raise InputError(f"max_above_hull: {self.max_above_hull} must be at least 0")
 
     @property
     def relaxation(self) -> Relaxation:
@@ -54,12 +61,17 @@ class KnownPhasesOptions:
         """
         return Relaxation(self.fmax, self.max_steps)
 
-    def left_out(self, atoms: Atoms) -> str | None:
-        """Why a structure is not relaxed; ``None`` if it is."""
+    def left_out(self, atoms: Atoms, above: float | None = None) -> str | None:
+        """Why a structure is not relaxed; ``None`` if it is.
+
+        :param above: its distance to the database's hull, eV/atom, where known.
+        """
         if len(set(atoms.numbers)) == 1:
             return "an element: its reference energy is used"
         if len(atoms) > self.max_atoms:
             return f"{len(atoms)} atoms, more than {self.max_atoms}"
+        if above is not None and self.max_above_hull is not None and above > self.max_above_hull:
+            return f"{above:.3f} eV/atom above the database's hull, more than {self.max_above_hull}"
         return None
 
     def kept_off(self, material_id: str, doubts: Doubts) -> str | None:
@@ -97,28 +109,29 @@ def relax_known_phases(
     potential: Potential,
     options: KnownPhasesOptions,
     share_with_energy: float = 0.0,
+    shard: int = 0,
+    shards: int = 1,
 ) -> list[Row]:
-    """Relax the known phases of a chemistry and place them on their own hull.
+    """Relax one shard of the known phases of a chemistry.
 
-    Every polymorph is kept. Elements are rows of their own, ``element-Ba``, at their reference energies; the
-    database's elemental structures are kept as they are, without an energy (see
+    Every polymorph is kept. The database's elemental structures are kept as they are, without an energy (see
     :mod:`cgwgan_core.screening.energetics`). A phase that did not converge still counts: its energy is an upper bound,
     and without it candidates would look better than they are. Entries that are doubted (:mod:`.defects`) are marked;
     those that the options leave out have energies, but no part in the hull.
 
     :param structures: rows of ``tables.STRUCTURES``, of this chemistry (:func:`within`).
     :param share_with_energy: share of all structures of the database that have an energy.
-    :returns: rows of ``tables.KNOWN_PHASES``: elements first, then phases in order of the database.
-    :raises InputError: if an element has no reference energy on the potential's scale, or an option names a phase
-        that is not there.
+    :param shard: of the structures, every ``shards``-th from this one on.
+    :returns: rows of ``tables.KNOWN_PHASES`` without a place on the hull, in order of the database.
+    :raises InputError: if an option names a phase that is not there.
     """
-    rows = _element_rows(chemistry, potential)
-    records = structures.to_pylist()
-    options.check_names({record["material_id"] for record in records}, chemistry)
+    options.check_names(set(structures["material_id"].to_pylist()), chemistry)
+    records = _above_database_hull(structures.to_pylist(), chemistry)[shard::shards]
     crystals = {i: row_to_atoms(record) for i, record in enumerate(records)}
-    left_out = {i: reason for i, atoms in crystals.items() if (reason := options.left_out(atoms))}
+    left_out = {i: why for i, atoms in crystals.items() if (why := options.left_out(atoms, records[i]["above"]))}
     phases = {i: atoms for i, atoms in crystals.items() if i not in left_out}
     found = relax_each(phases, potential, options.relaxation, "known phases relaxed")
+    rows = []
     for i, record in enumerate(records):
         row = {
             "material_id": record["material_id"],
@@ -138,36 +151,55 @@ def relax_known_phases(
             status = options.kept_off(record["material_id"], doubts) or OK
         marks = {"defect": in_words(doubts), "status": status}
         rows.append({**row, **atoms_to_row(relaxed.atoms), **energies, **marks})
-    hull = Hull((row["formula"], row["formation_energy_per_atom"]) for row in rows if row["status"] == OK)
-    _place_on_hull(rows, hull)
     if n := sum(relaxed.unconverged for relaxed in found.values()):
         logger.info(f"{n} phases did not converge; their energies are upper bounds")
-    _log_hull(rows, hull, "-".join(chemistry))
-    _log_doubts(rows)
     return rows
 
 
-def _place_on_hull(rows: Sequence[Row], hull: Hull) -> None:
-    """Fill energy_above_hull of the phases that make the hull, and of those left out of it for a doubt."""
+def _above_database_hull(records: list[Row], chemistry: Sequence[str]) -> list[Row]:
+    """The structures with their distances to the hull of the database's own energies (``above``, eV/atom)."""
+    energies = [(formula_of_atoms(row_to_atoms(row)), row["formation_energy_per_atom"]) for row in records]
+    hull = Hull(((formula, energy) for formula, energy in energies if energy is not None), chemistry)
+    return [
+        {**row, "above": None if energy is None else energy - hull.energy_per_atom(formula)}
+        for row, (formula, energy) in zip(records, energies, strict=True)
+    ]
+
+
+def place_on_hull(shards: Sequence[Sequence[Row]], chemistry: Sequence[str], energy_scale: EnergyScale) -> list[Row]:
+    """The relaxed phases of all shards and the elements, on the hull that they make.
+
+    Elements are rows of their own, ``element-Ba``, at their reference energies.
+
+    :param shards: rows of :func:`relax_known_phases`, shards in order.
+    :returns: rows of ``tables.KNOWN_PHASES``: elements first, then phases in order of the database.
+    :raises InputError: if an element has no reference energy on the scale.
+    """
+    rows = _element_rows(chemistry, energy_scale)
+    rows += [row for turn in zip_longest(*shards) for row in turn if row is not None]
+    hull = Hull((row["formula"], row["formation_energy_per_atom"]) for row in rows if row["status"] == OK)
     for row in rows:
         if row["status"] == OK:
             above = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
             row["energy_above_hull"] = max(above, 0.0)  # rounding
         elif _kept_off(row):
             row["energy_above_hull"] = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
+    _log_hull(rows, hull, "-".join(chemistry))
+    _log_doubts(rows)
+    return rows
 
 
 def _kept_off(row: Row) -> bool:
     return bool(row["status"].startswith((DOUBTED, LEFT_OUT)))
 
 
-def _element_rows(chemistry: Sequence[str], potential: Potential) -> list[Row]:
-    energy_of = references(potential.energy_scale)
+def _element_rows(chemistry: Sequence[str], energy_scale: EnergyScale) -> list[Row]:
+    energy_of = references(energy_scale)
     if missing := sorted(set(chemistry) - set(energy_of)):
-        raise InputError(f"chemistry: no reference energy for {', '.join(missing)} with {potential.name}")
+        raise InputError(f"chemistry: no reference energy for {', '.join(missing)} on the scale {energy_scale}")
     return [
         {
-            "material_id": f"element-{symbol}",
+            "material_id": f"{ELEMENT}{symbol}",
             "formula": symbol,
             "energy_per_atom": energy_of[symbol],
             "formation_energy_per_atom": 0.0,
@@ -180,7 +212,7 @@ def _element_rows(chemistry: Sequence[str], potential: Potential) -> list[Row]:
 
 def _log_hull(rows: Sequence[Row], hull: Hull, system: str) -> None:
     good = [row for row in rows if row["status"] == OK]
-    compounds = [row for row in good if "database_formation_energy_per_atom" in row]
+    compounds = [row for row in good if not row["material_id"].startswith(ELEMENT)]
     logger.info(f"hull of {system}: {len(compounds)} known phases; on it are {', '.join(hull.stable_formulas)}")
     if left := len(rows) - len(good):
         logger.info(f"{left} structures are left out of the hull; their status says why")

@@ -80,6 +80,46 @@ class Bands:
     """Its label as it is printed, with both names where the path jumps (``X|U``)."""
 
 
+@dataclass(frozen=True)
+class Distances:
+    """Distances to the hull by DFT and a potential, each by its own hull, one entry for each crystal."""
+
+    potential: Sequence[float]
+    """eV/atom."""
+    dft: Sequence[float]
+    """eV/atom."""
+    candidate: Sequence[bool]
+    """Whether it is a candidate, or a known phase."""
+    names: Sequence[str]
+    """What is written beside it; mostly nothing."""
+
+
+@dataclass(frozen=True)
+class Electrons:
+    """Bands and densities of states of one crystal, as in the table of electrons."""
+
+    title: str
+    """Formula."""
+    note: str
+    """What the title says beside it: the gap."""
+    distances: Floats
+    """Distance of each k-point along the path, (p,), 1/Å."""
+    bands: Floats
+    """(spins, p, bands) eV."""
+    ticks: Sequence[float]
+    """Distance of each labelled point, 1/Å."""
+    labels: Sequence[str]
+    """Its label."""
+    energies: Floats
+    """(e,) eV, from the same zero as the bands."""
+    dos: Floats
+    """(spins, e) 1/eV."""
+    projected: Mapping[str, Floats]
+    """Its part near each element's atoms, of the same shape."""
+    zero: str
+    """What lies at zero."""
+
+
 _GROUPS = (
     ("Database", "#7d8b99", ("read", "asu", "training")),
     ("Generator", GENERATED, ("templates", "candidates")),
@@ -88,6 +128,7 @@ _GROUPS = (
         "#2f8f7f",
         ("screened", "promoted", "evaluated", "ranked", "relaxed", "novel", "chosen", "phonons", "followed", "stable"),
     ),
+    ("DFT", "#7a4f9a", ("dft", "dft_near", "dft_phonons")),
 )
 
 
@@ -99,18 +140,23 @@ def figure_funnel(funnel: Funnel, standalone: bool = False) -> str:
     """
     with _styled(standalone):
         row, gap = 1.0, 0.42
-        height = row * len(funnel.stages) + gap * len(_GROUPS)
+        groups = [
+            (name, colour, [stage for stage in funnel.stages if stage.key in keys])
+            for name, colour, keys in _GROUPS
+            if any(stage.key in keys for stage in funnel.stages)
+        ]
+        height = row * len(funnel.stages) + gap * len(groups)
         figure, axes = _figure(8.6, 0.43 * height + 0.45, left=0.335, right=0.985, bottom=0.075, top=0.995)
         largest = max(1, *(stage.count_in for stage in funnel.stages))
         axes.set(xlim=(0, _log(largest) * 1.02), ylim=(height, 0))
         for power in range(int(np.log10(largest)) + 1):
             axes.axvline(_log(10**power), color=GRID, linewidth=0.7, zorder=0)
         y = 0.0
-        for name, colour, keys in _GROUPS:
+        for name, colour, stages in groups:
             y += gap
             label = axes.get_yaxis_transform()
             axes.text(-0.5, y - 0.1, name.upper(), transform=label, color=colour, size=7, weight="bold")
-            for stage in (stage for stage in funnel.stages if stage.key in keys):
+            for stage in stages:
                 _draw_stage(axes, stage, y, ACCENT if stage.key == "stable" else colour)
                 y += row
         powers = range(int(np.log10(largest)) + 1)
@@ -369,6 +415,35 @@ def figure_judges(rank: ArrayLike, difference: ArrayLike, best: ArrayLike) -> st
         return _svg(figure, "judges", "Difference of the judges' distances to the hull, by rank")
 
 
+def figure_dft(found: Distances) -> str:
+    """Distances to the hull by DFT over those by the potential; empty text for none."""
+    if not found.dft:
+        return ""
+    x, y, candidate = np.array(found.potential), np.array(found.dft), np.array(found.candidate)
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    room = 0.08 * max(high - low, 0.1)
+    with _styled():
+        figure, axes = _figure(_WIDTH / 2, 3.6, left=0.22, right=0.97, bottom=0.13, top=0.98)
+        axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
+        axes.locator_params(nbins=5)
+        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
+        for line in (axes.axhline, axes.axvline):
+            line(0, color=GRID, linewidth=0.7, zorder=0)
+        for mask, colour in ((~candidate, REAL), (candidate, GENERATED)):
+            axes.scatter(x[mask], y[mask], s=16, color=colour, linewidths=0, alpha=0.85)
+        for name, at_x, at_y in zip(found.names, x, y, strict=True):
+            across = (at_x - low) / max(high - low, 1e-9)
+            left = across > 0.8 or (at_y > at_x and across > 0.2)  # away from the diagonal, within the picture
+            axes.annotate(
+                name, (at_x, at_y), (-4 if left else 4, 0), textcoords="offset points", size=7,
+                ha="right" if left else "left", va="center",
+            )  # fmt: skip
+        axes.set(xlabel="Above the hull by the potential (eV/atom)", ylabel="Above the hull by DFT (eV/atom)")
+        entries = [(f"candidates, {candidate.sum():,}", GENERATED), (f"known phases, {(~candidate).sum():,}", REAL)]
+        _legend(axes, entries, step=0.06, top=0.12)
+        return _svg(figure, "dft", "Distances to the hull by DFT over those by the potential")
+
+
 def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:
     """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none.
 
@@ -414,6 +489,62 @@ def _draw_bands(axes: Axes, crystal: Bands, rasterized: bool) -> None:
     axes.set_title(crystal.verdict, loc="right", color=colour, weight="normal", size=8)
 
 
+_SPINS = (GENERATED, ACCENT)
+_ELEMENTS = ("#7a4f9a", "#2f8f7f", IMAGINARY, "#8a6d1d", "#4a62b8", "#6b7683")
+_WINDOW = (-8.0, 6.0)  # eV
+
+
+def figure_electrons(crystal: Electrons) -> str:
+    """Electronic bands and, beside them on the same axis, densities of states; an SVG by itself.
+
+    Of two spins the first is drawn to the right and the second, in another colour, to the left.
+    """
+    with _styled(standalone=True):
+        figure = Figure(figsize=(_WIDTH, 3.6))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.2, 1))
+        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.12, top=0.92, wspace=0.06)
+        for bands, colour in zip(crystal.bands, _SPINS, strict=False):
+            left.plot(crystal.distances, bands, color=colour, linewidth=0.8)
+        for tick in crystal.ticks:
+            left.axvline(tick, color=GRID, linewidth=0.7, zorder=0)
+        span = float(np.ptp(crystal.distances))
+        left.set_xticks(crystal.ticks, _room(crystal.ticks, crystal.labels, 0.03 * span))
+        left.set(
+            xlim=(crystal.distances[0], crystal.distances[-1]), ylim=_WINDOW, ylabel=f"Energy from {crystal.zero} (eV)"
+        )
+        left.set_title(crystal.title)
+        left.set_title(crystal.note, loc="right", color=MUTED, weight="normal", size=8)
+        if len(crystal.bands) == 2:
+            for at, text, colour in zip((0.9, 0.995), ("spin up", "spin down"), _SPINS, strict=True):
+                left.text(
+                    at, 0.99, text, transform=left.transAxes, ha="right", va="top", color=colour, weight="bold", size=7
+                )
+        _draw_dos(right, crystal)
+        for axes in (left, right):
+            axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
+            axes.tick_params(axis="x", length=0)
+        what = f"Electronic bands and density of states of {crystal.title}"
+        return _svg(figure, "electrons", what, standalone=True)
+
+
+def _draw_dos(axes: Axes, crystal: Electrons) -> None:
+    seen = (crystal.energies >= _WINDOW[0]) & (crystal.energies <= _WINDOW[1])
+    energies, signs = crystal.energies[seen], (1, -1)
+    for sign, total in zip(signs, crystal.dos[:, seen], strict=False):
+        axes.fill_betweenx(energies, sign * total, color=REAL, alpha=0.45, linewidth=0)
+    names = [("total", REAL)]
+    for place, (element, parts) in enumerate(crystal.projected.items()):
+        colour = _ELEMENTS[place % len(_ELEMENTS)]
+        names.append((element, colour))
+        for sign, part in zip(signs, parts[:, seen], strict=False):
+            axes.plot(sign * part, energies, color=colour, linewidth=0.9)
+    most = 1.05 * max(float(crystal.dos[:, seen].max(initial=0.0)), 0.1)
+    axes.set(xlim=(-most if len(crystal.dos) == 2 else 0, most), xlabel="States per eV and cell")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    _legend(axes, names, step=0.06)
+
+
 def _room(ticks: Sequence[float], labels: Sequence[str], close: float) -> list[str]:
     """The labels, without those that would run into the one before.
 
@@ -441,14 +572,15 @@ def _figure(width: float, height: float, **margins: float) -> tuple[Figure, Axes
     return figure, figure.add_subplot()
 
 
-def _legend(axes: Axes, entries: Sequence[tuple[str, str]], step: float = 0.1) -> None:
-    """Names in their own colours in the upper right corner, instead of a box of lines.
+def _legend(axes: Axes, entries: Sequence[tuple[str, str]], step: float = 0.1, top: float = 0.99) -> None:
+    """Names in their own colours on the right, instead of a box of lines.
 
     :param step: from one to the next, as share of the axes' height.
+    :param top: where the first begins, as share of the axes' height.
     """
     for i, (text, colour) in enumerate(entries):
         dark = MUTED if colour == REAL else colour
-        at = (0.99, 0.99 - step * i)
+        at = (0.99, top - step * i)
         axes.text(*at, text, transform=axes.transAxes, ha="right", va="top", color=dark, weight="bold")
 
 

@@ -7,7 +7,7 @@ program, never of the input, and stops the report.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cgwgan_core.dft.crystals import CANDIDATE
+from cgwgan_core.dft.hull import NEAR
+from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import write_json
@@ -23,6 +26,7 @@ from cgwgan_core.workflow.refusals import KNOWN, OK, REPEATED, category, tally
 
 NEW, CHOSEN = "new", "chosen"
 """What became of a relaxed crystal that is neither known nor a repeat: its phonons are computed, or not."""
+IMAGINARY = "imaginary frequencies"
 
 
 class CountError(Exception):
@@ -79,7 +83,8 @@ class Funnel:
 
 SEVERAL = (
     "candidates", "candidate_counts", "screening_potential", "second_potential", "screened", "promoted",
-    "promotion_counts", "evaluated", "relaxed", "phonons", "second_phonons",
+    "promotion_counts", "evaluated", "relaxed", "phonons", "second_phonons", "dft_crystals", "dft", "dft_next",
+    "dft_counts",
 )  # fmt: skip
 """Fields of :class:`RunFiles` that hold any number of files."""
 
@@ -138,6 +143,14 @@ class RunFiles:
     """``stable.parquet``"""
     stable_refused: str
     """``stable_refused.parquet``"""
+    dft_crystals: Sequence[str]
+    """``dft_crystals.parquet``; none where DFT is no part of the run, as the next three"""
+    dft: Sequence[str]
+    """``dft.parquet``"""
+    dft_next: Sequence[str]
+    """``dft_next.parquet``"""
+    dft_counts: Sequence[str]
+    """``dft.json``"""
 
     def __post_init__(self) -> None:
         for name in SEVERAL:
@@ -204,6 +217,7 @@ def collect(files: RunFiles) -> Funnel:
         Stage("phonons", "stable or borderline", n_pass + verdicts.total(), n_pass, verdicts, "chosen"),
         *followed,
         Stage("stable", "dynamically stable, distinct", n_pass + n_born, n_stable, repeated, passed),
+        *_dft(files.dft),
     )
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))
     # the known phases met on the way have their rank in the table too, but go no further
@@ -228,6 +242,29 @@ def _promotion(counts: Mapping[str, Any]) -> Stage:
     refused = {reason: n for reason, n in counts["refused"].items() if reason != "no energy"}
     entered = counts["screened"] - counts["refused"]["no energy"]
     return Stage("promoted", "sent on to the judge", entered, counts["kept"], refused, "screened")
+
+
+def _dft(paths: Sequence[str]) -> Iterator[Stage]:
+    """The stages of DFT; none where it is no part of the run."""
+    for path in paths:
+        columns = ["kind", "energy_above_hull", "hull_status", "phonons", "verdict"]
+        rows = [r for r in tables.read(path, tables.DFT, columns).to_pylist() if r["kind"] == CANDIDATE]
+        placed = [row for row in rows if row["energy_above_hull"] is not None]
+        without = tally(row["hull_status"] for row in rows if row["energy_above_hull"] is None)
+        near = [row for row in placed if row["energy_above_hull"] <= NEAR]
+        passing = [row for row in near if row["verdict"] in PASSING]
+        others = tally(_without_phonons(row) for row in near if row["verdict"] not in PASSING)
+        yield Stage("dft", "with a distance to the hull by DFT", len(rows), len(placed), without, "stable")
+        high = {"higher above it": len(placed) - len(near)}
+        yield Stage("dft_near", f"at most {NEAR} eV/atom above it", len(placed), len(near), high, "dft")
+        if any(row["phonons"] is not None for row in near):
+            yield Stage("dft_phonons", "with stable phonons by DFT", len(near), len(passing), others, "dft_near")
+
+
+def _without_phonons(row: Mapping[str, Any]) -> str:
+    if row["verdict"] is not None:
+        return IMAGINARY
+    return "phonons not asked for" if row["phonons"] is None else str(row["phonons"])
 
 
 def _check_second(files: RunFiles) -> None:
@@ -292,7 +329,7 @@ def _verdicts(phonons: Sequence[str | Path]) -> tuple[Counter[str], Counter[str]
     """Number of crystals, and of children, of each verdict; those that pass under ok."""
     crystals: Counter[str] = Counter()
     children: Counter[str] = Counter()
-    names = {"stable": OK, "borderline": OK, "unstable": "imaginary frequencies", None: "no verdict"}
+    names = {"stable": OK, "borderline": OK, "unstable": IMAGINARY, None: "no verdict"}
     for path in phonons:
         for row in tables.read(path, tables.PHONONS, ["verdict", "status", "parent_id"]).to_pylist():
             counts = crystals if row["parent_id"] is None else children

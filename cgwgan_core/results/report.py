@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from cgwgan_core.generator.quality import yields
 from cgwgan_core.results import figures
+from cgwgan_core.results.dft import by_dft
 from cgwgan_core.results.findings import Findings, Row, findings, read_bands, sentence
 from cgwgan_core.results.funnel import Funnel, RunFiles
 from cgwgan_core.results.report_tables import (
@@ -63,6 +64,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
     screened = _column(files.screened, tables.SCREENED, "energy_above_hull")
     drawn = _drawn(found)
     error = selection_error(files.promoted, files.evaluated)
+    dft = by_dft(files, found.survivors)
     context = {
         "chemistry": "–".join(config["chemistry"]),
         "sentence": sentence(found),
@@ -78,6 +80,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
             )
             for path in paths
         ],
+        "dft": dft,
         "selection": _selection(error, ranked["energy_above_hull"].to_numpy()),
         "yields": yields(draws.count_in, draws.refused, generated["in_training"].to_numpy()),
         "quality": quality_table(quality["figures"]),
@@ -100,6 +103,7 @@ def render(files: RunFiles, funnel: Funnel, config: Mapping[str, Any]) -> str:
                 "training": figures.figure_training(_curve(files.training_curve)),
                 "energies": figures.figure_energies(screened, ranked["energy_above_hull"].to_numpy()),
                 "judges": figures.figure_judges(error.rank, error.difference, error.best) if error else "",
+                "dft": figures.figure_dft(dft.distances) if dft else "",
                 "bands": figures.figure_bands(read_bands(files.phonons, drawn)),
             }.items()
         },
@@ -159,6 +163,7 @@ def _tiles(funnel: Funnel, found: Findings, learned: int) -> list[tuple[str, str
         (f"{funnel['novel'].kept:,}", "new, distinct, relaxed"),
         (f"{sum(row['verdict'] is not None for row in found.judged):,}", "with phonons"),
         (f"{len(found.survivors):,}", "dynamically stable"),
+        *((f"{stage.kept:,}", "near the hull by DFT, or below") for stage in funnel.stages if stage.key == "dft_near"),
     ]
 
 

@@ -12,6 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 RENAMED = {
+    "dft.ediff": "vasp.ediff",
+    "dft.supercell": "vasp.supercell",
     "infill.shares": "infill.atomic_fractions",
     "model.repeats": "model.duplicate_exponent",
     "phonons.follow": "phonons.follow_modes",
@@ -141,12 +143,27 @@ def _of_potential(role: str, potential: Mapping[str, Any] | None) -> Iterator[st
         yield f"{role}.energy_scale: missing; what is imported does not tell what its energies compare with"
 
 
+def _of_dft(dft: Mapping[str, Any]) -> Iterator[str]:
+    if dft["engine"] == "espresso":
+        if dft["pseudopotentials"] is None:
+            yield "dft.pseudopotentials: missing; espresso needs a folder of UPF files, such as SSSP's"
+        elif not Path(dft["pseudopotentials"]).is_dir():
+            yield f"dft.pseudopotentials: {dft['pseudopotentials']} is no folder"
+
+
+def _of_vasp(vasp: Mapping[str, Any]) -> Iterator[str]:
+    if vasp["job"] and not Path(vasp["job"]).is_file():
+        yield f"vasp.job: {vasp['job']} does not exist"
+
+
 CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
     (("data",), _of_data),
     (("chemistry", "training"), _of_chemistry),
     (("infill", "chemistry"), _of_infill),
     (("model",), _of_model),
     (("templates",), _of_templates),
+    (("dft",), _of_dft),
+    (("vasp",), _of_vasp),
     *(((role,), partial(_of_potential, role)) for role in ("potential", "screening_potential", "second_potential")),
 ]
 """What the schema cannot say: blocks, and what tells of keys in them that do not go together."""

@@ -26,7 +26,8 @@ TABLES: dict[str, tuple[pa.Schema, str]] = {
     "screened/{shard}.parquet": (tables.SCREENED, "a candidate with its energies"),
     "promoted/{shard}.parquet": (tables.PROMOTED, "a candidate that the screening potential sends on to the judge"),
     "evaluated/{shard}.parquet": (tables.SCREENED, "a promoted candidate with its energies by the judge"),
-    "known_phases.parquet": (tables.KNOWN_PHASES, "a known phase of the chemistry, relaxed: together, the hull"),
+    "known_phases/{shard}.parquet": (tables.KNOWN_PHASES, "a known phase of the chemistry, relaxed"),
+    "known_phases.parquet": (tables.KNOWN_PHASES, "a known phase or an element of the chemistry, on their hull"),
     "ranked.parquet": (tables.RANKED, "a candidate of the shortlist, or a known phase at its rank"),
     "ranking_refused.parquet": (tables.RANKING_REFUSED, "a candidate that repeats a better one, or a known phase"),
     "relaxed/{shard}.parquet": (tables.RELAXED, "a relaxed crystal of the shortlist"),
@@ -35,10 +36,26 @@ TABLES: dict[str, tuple[pa.Schema, str]] = {
     "second_phonons/{shard}.parquet": (tables.SECOND_PHONONS, "what the second potential says of a judged crystal"),
     "stable.parquet": (tables.STABLE, "a novel, distinct crystal that is stable or borderline"),
     "stable_refused.parquet": (tables.STABLE_REFUSED, "a crystal that passes, but is known or a repeat"),
-    "dft.parquet": (tables.DFT, "a folder of DFT inputs, `dft/<candidate_id>/<task>/`"),
-    "dft_results.parquet": (tables.DFT_RESULTS, "a relaxation by DFT beside the potential's values"),
+    "dft_crystals.parquet": (tables.DFT_CRYSTALS, "a candidate, known phase or element that DFT may see"),
+    "dft_statics/{shard}.parquet": (tables.DFT_STATICS, "its energy by DFT"),
+    "dft_hull.parquet": (tables.DFT_HULL, "its distances to hulls by DFT, at the potential's geometry"),
+    "dft_relaxed/{shard}.parquet": (tables.DFT_RELAXED, "a crystal relaxed by DFT"),
+    "dft_phonons/{shard}.parquet": (tables.DFT_PHONONS, "a crystal's phonons by DFT"),
+    "dft.parquet": (tables.DFT, "what DFT says of a crystal in the end"),
+    "dft_next.parquet": (tables.DFT_NEXT, "a candidate that DFT has not seen, in the order expected of it"),
+    "dft_electrons/{crystal}.parquet": (tables.DFT_ELECTRONS, "the electrons of a crystal that was asked for by name"),
+    "dft_inputs.parquet": (tables.DFT_INPUTS, "a folder of VASP inputs, `dft/<candidate_id>/<task>/`"),
+    "dft_results.parquet": (tables.DFT_RESULTS, "a relaxation by VASP beside the potential's values"),
 }
 """Tables by their path under ``results/``, in the order of the pipeline: schema, and what a row is."""
+SHARED = {
+    "STORE": (
+        *(f"dft.{key}" for key in ("engine", "command", "kspacing", "pseudopotentials", "store", "max_minutes")),
+        *(f"vasp.{key}" for key in ("preset", "dispersion", "kspacing", "ediff", "command", "job")),
+    ),
+    "HUBBARD": ("dft.engine", "vasp.preset"),
+}
+"""Names of ``rules/common.smk`` -> configuration keys that stand in them."""
 OTHERS = {
     "data/refused/read.parquet": "the first part of `data/refused.parquet`",
     "data/refused/asu.parquet": "the second part of `data/refused.parquet`",
@@ -57,6 +74,9 @@ OTHERS = {
     "cif": "a CIF file of each of these crystals",
     "phonopy": "cell and force constants of each, for phonopy",
     "xrd_similarity.csv": "likeness of their powder diffraction patterns, each with each",
+    "dft.json": "how many candidates hold by DFT; the model of the potential's error",
+    "dft_electrons/{crystal}.json": "the short columns of its table: charges, moments, gap",
+    "dft_electrons/{crystal}.svg": "its bands and densities of states",
     "report.html": "the run for reading, one file",
     "funnel.json": "how many enter and leave each stage, and why",
     "funnel.svg": "its picture",
@@ -105,9 +125,23 @@ def _keys(node: ast.AST, config: Mapping[str, Any]) -> Iterator[str]:
         case ast.Name("config"):
             for block in config:
                 yield from _keys_of(block, config)
+        case ast.Name(("STORE" | "HUBBARD") as name):
+            yield from SHARED[name]
+        case ast.Call(ast.Name("block" | "part" | "shards" | "options_of" | "promoted" | "second_phonons")):
+            yield from _keys_of_helper(node, config)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from _keys(child, config)
+
+
+def _keys_of_helper(call: ast.Call, config: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that a function of ``rules/common.smk`` reads."""
+    match call:
         case ast.Call(ast.Name("block"), [ast.Constant(str(block)), *without]):
             names = {ast.literal_eval(name) for name in without}
             yield from (f"{block}.{key}" for key in config[block] if key not in names)
+        case ast.Call(ast.Name("part"), [ast.Constant(str(block)), *keys]):
+            yield from (f"{block}.{ast.literal_eval(key)}" for key in keys)
         case ast.Call(ast.Name("shards"), [ast.Constant(str(block))]):
             yield f"{block}.shards"
         case ast.Call(ast.Name(("promoted" | "second_phonons") as helper)):
@@ -116,9 +150,6 @@ def _keys(node: ast.AST, config: Mapping[str, Any]) -> Iterator[str]:
             named = {node.value for node in ast.walk(role) if isinstance(node, ast.Constant)}
             blocks = [block for block in config if block.endswith("potential") and (block in named or not named)]
             yield from (key for block in blocks for key in _keys_of(block, config) if key != "potential.tolerance")
-        case _:
-            for child in ast.iter_child_nodes(node):
-                yield from _keys(child, config)
 
 
 def _keys_of(block: str, config: Mapping[str, Any]) -> list[str]:

@@ -367,7 +367,156 @@ KNOWN_PHASES = pa.schema(
 
 # -------------------------------------------------------------------------------------------------- DFT
 
-DFT = pa.schema(
+_CRYSTAL = [
+    _field("crystal_id", STR, "candidate_id, material_id, or molecule-O2"),
+    _field("kind", STR, "candidate, known (a phase of the database) or element"),
+]
+DFT_CRYSTALS = _extend(
+    pa.schema(_CRYSTAL),
+    _field("rank", I32, "of a candidate, by the potential's distance to the hull; null: none"),
+    _field("formula", STR, "reduced formula"),
+    *_RELAXED_CELL,
+    _field("potential", STR, "potential that the geometry is from"),
+    _field("formation_energy_per_atom", F64, "by the potential, corrected", "eV/atom"),
+    _field("energy_above_hull", F64, "by the potential", "eV/atom"),
+    _field("database_formation_energy_per_atom", F64, "the database's own, where known", "eV/atom"),
+    _field("status", STR, "ok: DFT is asked for; or why not"),
+)
+DFT_STATICS = _extend(
+    pa.schema(_CRYSTAL),
+    _field("formula", STR, "reduced formula"),
+    _field("n_atoms", I32, "atoms in the cell that was computed"),
+    _field("status", STR, "converged, or why there is no energy"),
+    _field("energy_per_atom", F64, "of the lowest start, uncorrected", "eV/atom"),
+    _field("magnetic_order", STR, "that start: FM, AFM1, ...; NM: no moments are left"),
+    _field("magnetic_moment", F64, "of the cell", "μB"),
+    _field("starts", pa.list_(STR), "starts of the spins that were computed [s]"),
+    _field("start_energies", pa.list_(F64), "of each start; null: not converged [s]", "eV/atom"),
+    _field("fmax", F64, "largest force on an atom", "eV/Å"),
+    _field("remedies", pa.list_(STR), "what was changed after calculations that did not converge"),
+    _field("engine", STR, "engine and release"),
+    _field("calculation", STR, "its folder in the store of calculations"),
+)
+DFT_HULL = _extend(
+    pa.schema(_CRYSTAL),
+    _field("rank", I32, "of a candidate, by the potential's distance to the hull"),
+    _field("formula", STR, "reduced formula"),
+    _field("n_atoms", I32, "atoms in the cell"),
+    _field("status", STR, "converged, or why there is no energy"),
+    _field("energy_per_atom", F64, "by the engine, uncorrected", "eV/atom"),
+    _field("formation_energy_per_atom", F64, "against the engine's elements, corrected (MP2020)", "eV/atom"),
+    _UNCORRECTED,
+    _field("fitted", STR, "elements whose energy is fitted to the database's, as their crystals were not computed"),
+    _field("reference", STR, "of an element: where its energy is from"),
+    _field("energy_above_hull", F64, "over the known phases by the engine, all corrected", "eV/atom"),
+    _field("energy_above_hull_uncorrected", F64, "the same, all without corrections of anions", "eV/atom"),
+    _field("energy_above_mixed_hull", F64, "over the known phases by the database's energies", "eV/atom"),
+    _field("mixed_shift", F64, "engine less database, of the phases that this distance is to", "eV/atom"),
+    _field("energy_above_joint_hull", F64, "over known phases and candidates by the engine", "eV/atom"),
+    _field("decomposition", STR, "what it falls apart into, atomic shares"),
+    _field("hull_phases", pa.list_(STR), "crystal_id of these phases [h]"),
+    _field(
+        "hull_missing", STR, "phases it falls apart into by potential or database that have no energy by the engine"
+    ),
+    _field("hull_status", STR, "ok, or why there is no distance to the hull"),
+    _field("oxygen_loss", F64, "least energy it takes to give off O2, corrected; negative: it gains", "eV/O2"),
+    _field("oxygen_loss_uncorrected", F64, "the same without corrections", "eV/O2"),
+    _field("oxygen_loss_products", STR, "what is left then, besides O2"),
+    _field("oxygen_loss_status", STR, "ok, or why no O2 is lost"),
+    _field("potential", STR, "potential that the geometry is from"),
+    _field("potential_formation_energy_per_atom", F64, "by the potential, corrected", "eV/atom"),
+    _field("potential_energy_above_hull", F64, "by the potential", "eV/atom"),
+    _field("database_formation_energy_per_atom", F64, "the database's own, where known", "eV/atom"),
+)
+_DFT_GEOMETRY = [
+    _field("steps", I32, "calculations after the first"),
+    _field("predicted_gain", F64, "by relaxation, from the first calculation and the potential's Hessian", "eV/atom"),
+    _field("gain", F64, "by relaxation", "eV/atom"),
+    _field("volume_ratio", F64, "relaxed by DFT over relaxed by the potential"),
+    _field("spacegroup", I16, "International Tables number after relaxation by DFT"),
+    _field("fmax", F64, "largest force on an atom after relaxation", "eV/Å"),
+    _field("pressure", F64, "after relaxation", "GPa"),
+]
+DFT_RELAXED = _extend(
+    pa.schema(_CRYSTAL),
+    _field("formula", STR, "reduced formula"),
+    _field("status", STR, "converged, or why it is not relaxed"),
+    *_RELAXED_CELL,
+    *_DFT_GEOMETRY,
+    _field("moments", pa.list_(F64), "starting moments of its calculations [n]", "μB"),
+    _field("magnetic_order", STR, "start that was lowest before relaxation"),
+    _field("energy_per_atom", F64, "of the relaxed crystal, as the statics; null: none", "eV/atom"),
+)
+DFT_PHONONS = _extend(
+    pa.schema(_CRYSTAL),
+    _field("formula", STR, "reduced formula"),
+    _field("status", STR, "converged, or why there is no verdict"),
+    _field("verdict", STR, "stable, borderline or unstable, by the thresholds of phonons"),
+    _field("min_frequency", F64, "lowest at the q-points that fit, acoustic modes at Γ left out", "THz"),
+    _field("q", pa.list_(F64), "its q-point [3], reduced coordinates"),
+    _field("supercell", pa.list_(I32), "supercell's vectors in the basis of the primitive cell [9]"),
+    _field("n_displacements", I32, "displaced supercells computed"),
+)
+DFT = _extend(
+    DFT_HULL,
+    _field("dft_rank", I32, "of a candidate, by DFT"),
+    _field("static_energy_above_hull", F64, "over the hull before any relaxation by DFT", "eV/atom"),
+    _field("difference", F64, "formation energy, DFT less potential", "eV/atom"),
+    _field("magnetic_order", STR, "lowest start: FM, AFM1, ...; NM: no moments are left"),
+    _field("magnetic_moment", F64, "of the cell", "μB"),
+    _field("starts", pa.list_(STR), "starts of the spins that were computed [s]"),
+    _field("start_energies", pa.list_(F64), "of each start [s]", "eV/atom"),
+    _field("remedies", pa.list_(STR), "what was changed after calculations that did not converge"),
+    _field("engine", STR, "engine and release"),
+    _field("relaxation", STR, "converged, or why it is not relaxed; null: not asked for"),
+    *_DFT_GEOMETRY,
+    _field("phonons", STR, "converged, or why there is no verdict; null: not asked for"),
+    _field("verdict", STR, "stable, borderline or unstable, by DFT"),
+    _field("min_frequency", F64, "lowest phonon frequency by DFT", "THz"),
+)
+DFT_NEXT = pa.schema(
+    [
+        _field("crystal_id", STR, "candidate_id"),
+        _field("formula", STR, "reduced formula"),
+        _field("n_atoms", I32, "atoms in the primitive cell"),
+        _field("rank", I32, "by the expected distance to the hull"),
+        _field("rank_before", I32, "by the potential's"),
+        _field("next", BOOL, "whether DFT should see it next"),
+        _field("potential_energy_above_hull", F64, "by the potential", "eV/atom"),
+        _field("correction", F64, "what the model adds to the potential's formation energy", "eV/atom"),
+        _field("expected_formation_energy_per_atom", F64, "with the correction", "eV/atom"),
+        _field("expected_energy_above_hull", F64, "over the hull by DFT, as far as it is computed", "eV/atom"),
+    ]
+)
+DFT_ELECTRONS = _extend(
+    pa.schema(_CRYSTAL),
+    _field("formula", STR, "reduced formula"),
+    _field("geometry", STR, "relaxed by DFT, or by the potential"),
+    _field("lattice", pa.list_(F64), "lattice vectors as rows, flattened [9]", "Å"),
+    _field("numbers", pa.list_(I16), "atomic numbers [n]"),
+    _field("frac_coords", pa.list_(F64), "fractional coordinates, flattened [3n]"),
+    _field("magnetic_order", STR, "lowest start: FM, AFM1, ...; NM: no moments are left"),
+    _field("magnetic_moment", F64, "of the cell", "μB"),
+    _field("moments", pa.list_(F64), "of each atom; null: none [n]", "μB"),
+    _field("charges", pa.list_(F64), "Bader charge of each atom: nuclear charge less electrons [n]", "e"),
+    _field("elements", pa.list_(STR), "elements of the crystal [k]"),
+    _field("element_charges", pa.list_(F64), "mean Bader charge of each [k]", "e"),
+    _field("gap", F64, "lowest empty less highest occupied state; 0: a metal", "eV"),
+    _field("spin_gaps", pa.list_(F64), "the same of each spin [s]", "eV"),
+    _field("fermi_level", F64, "on the engine's own scale", "eV"),
+    _field("band_distances", pa.list_(F64), "distance of each k-point along the path, with 2π [p]", "1/Å"),
+    _field("band_shape", pa.list_(I32), "spins, k-points and bands [3]"),
+    _field("band_energies", pa.list_(F64), "from the highest occupied state or a metal's Fermi level [s·p·b]", "eV"),
+    _field("band_ticks", pa.list_(F64), "distance of each labelled point", "1/Å"),
+    _field("band_labels", pa.list_(STR), "its label; both names where the path jumps"),
+    _field("dos_energies", pa.list_(F64), "from the same zero as the bands [e]", "eV"),
+    _field("dos", pa.list_(F64), "density of states of each spin, flattened [s·e]", "1/eV"),
+    _field("dos_elements", pa.list_(STR), "elements that it is projected on [k]"),
+    _field("dos_projected", pa.list_(F64), "its part in the atoms' spheres of each element, flattened [k·s·e]", "1/eV"),
+    _field("engine", STR, "engine and release"),
+    _field("calculation", STR, "its folder in the store of calculations"),
+)
+DFT_INPUTS = pa.schema(
     [
         _field("candidate_id", STR, "as in candidates"),
         _field("code", STR, "DFT code"),

@@ -19,8 +19,8 @@ from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.reference import TABLES
 from tests.support.workflow import ROOT, copy_run, snakemake
 
-SCHEMAS = {path.format(shard=0): schema for path, (schema, _) in TABLES.items()}
-"""Of every table, of the first shard where there are several."""
+SCHEMAS = {path.format(shard=0): schema for path, (schema, _) in TABLES.items() if "{crystal}" not in path}
+"""Of every table of a complete run, of the first shard where there are several."""
 
 
 def read(run: Path, name: str) -> pa.Table:
@@ -142,8 +142,36 @@ def test_the_stores_agree(run: Path) -> None:
         assert database.count() == stable.num_rows
     assert len(list((run / "results/cif").glob("*.cif"))) == stable.num_rows
     assert len(list((run / "results/phonopy").glob("*/phonopy.yaml"))) == stable.num_rows
-    assert read(run, "dft.parquet").num_rows == 2 * stable.num_rows
+    assert read(run, "dft_inputs.parquet").num_rows == 2 * stable.num_rows
     assert read(run, "dft_results.parquet").num_rows == 0
+
+
+def test_dft_has_a_verdict_on_the_best(run: Path) -> None:
+    """CHGNet is in the place of a DFT code; the database has no crystals of the metals, hence no hull."""
+    stable, rows = read(run, "stable.parquet"), read(run, "dft.parquet").to_pylist()
+    candidates = [row for row in rows if row["kind"] == "candidate"]
+    assert {row["crystal_id"] for row in candidates} == set(stable["candidate_id"].to_pylist())
+    assert {row["formula"] for row in rows if row["kind"] == "element"} == {"Ba", "Ru", "O2"}
+    best = candidates[0]
+    assert best["status"] == "converged"
+    assert best["engine"].startswith("chgnet ")
+    assert best["starts"][0] == "FM"
+    assert best["hull_status"].startswith("no energy of Ba")
+    assert best["gain"] is not None
+    assert best["phonons"] is not None
+    # every calculation is in the store, under the name that the table gives
+    for path in (run / "results/dft_statics").glob("*.parquet"):
+        for row in tables.read(path, tables.DFT_STATICS).to_pylist():
+            if row["status"] == "converged":
+                assert (run / "results/dft_store" / row["calculation"] / "result.json").exists()
+    assert json.loads((run / "results/dft.json").read_text())["counts"]["with_energy"] == len(candidates)
+
+
+def test_dft_is_no_part_of_a_run_without_an_engine(run: Path, tmp_path: Path) -> None:
+    folder = copy_run(run, tmp_path / "run")
+    found = snakemake(folder, "--dry-run", "--forceall", config={"dft": {"engine": "vasp"}})
+    assert found.returncode == 0
+    assert rules_to_run(found.stdout + found.stderr) & (DFT | {"dft_inputs"}) == {"dft_inputs"}
 
 
 def test_the_report_is_one_file_about_this_run(run: Path) -> None:
@@ -176,7 +204,8 @@ def test_a_second_run_has_nothing_to_do(run: Path) -> None:
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-AFTER_COMPARE = {"phonons", "second_phonons", "store", "dft_inputs", "dft_results", "report", "all"}
+DFT = {"dft_crystals", "dft_statics", "dft_hull", "dft_relax", "dft_phonons", "dft"}
+AFTER_COMPARE = {"phonons", "second_phonons", "store", *DFT, "dft_inputs", "dft_results", "report", "all"}
 
 
 def rules_to_run(text: str) -> set[str]:
@@ -219,6 +248,5 @@ def test_a_run_of_one_potential_needs_no_other(run: Path, tmp_path: Path) -> Non
     one = {"potential": {"name": "chgnet"}}
     changed = snakemake(folder, "--dry-run", config=one)
     found = rules_to_run(changed.stdout + changed.stderr)
-    assert found == {"verify_potential", "known_phases", "screen", "rank", "relax", "compare", *AFTER_COMPARE} - {
-        "second_phonons"
-    }
+    judged = {"verify_potential", "relax_known_phases", "known_phases", "screen", "rank", "relax", "compare"}
+    assert found == (judged | AFTER_COMPARE) - {"second_phonons"}

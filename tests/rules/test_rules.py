@@ -13,14 +13,16 @@ from cgwgan_core.workflow.reference import find_rules
 from tests.support.vasp import write_relaxation
 from tests.support.workflow import ROOT, copy_run, snakemake
 
-RULES = {rule.name: rule.outputs for rule in find_rules(ROOT, yaml.safe_load((ROOT / "config.yaml").read_text()))}
+FOUND = find_rules(ROOT, yaml.safe_load((ROOT / "config.yaml").read_text()))
+# what is made of a crystal that is named is no part of a complete run
+RULES = {rule.name: rule.outputs for rule in FOUND if "{crystal}" not in rule.outputs[0]}
 RULES["dft_inputs"] += ("dft",)  # which it does not declare
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_alone(rule: str, run: Path, tmp_path: Path) -> None:
     folder = copy_run(run, tmp_path / "run")
-    # of a rule with shards, the second
+    # of a rule with shards, the second; calculations by DFT lie in a store, which is kept
     names = [name.format(shard=1, role="second_potential") for name in RULES[rule]]
     outputs = [folder / "results" / name for name in names]
     shutil.rmtree(folder / "results" / "logs")

@@ -1,10 +1,7 @@
 """VASP: what it would read, the README's commands run, folders prepared once more, and results read back."""
 
 import gzip
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,15 @@ from pymatgen.core import SETTINGS, Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar, Potcar
 
 from cgwgan_core.dft.folders import read_record
-from cgwgan_core.dft.vasp import KEPT, DftOptions, prepare, read_results
+from cgwgan_core.dft.vasp import KEPT, prepare
+from cgwgan_core.dft.vasp_presets import DftOptions
+from cgwgan_core.dft.vasp_results import read_results
 from cgwgan_core.workflow import tables
-from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.dft_inputs import main
 from tests.support.crystals import crystal_row
-from tests.support.vasp import POTCARS, write_relaxation
+from tests.support.shell import blocks, run
+from tests.support.vasp import POTCARS, of_vasp, write_relaxation, write_static
 
 # The oxygens stand apart, so an order that VASP cannot use would show.
 PEROVSKITE = Atoms(
@@ -100,32 +99,11 @@ def test_phonon_inputs(prepared: tuple[Path, list[dict[str, Any]]]) -> None:
     assert set(moments) == {5, 0.6}
 
 
-def _blocks(readme: str) -> list[str]:
-    """The indented command blocks of a README."""
-    return [
-        re.sub("^    ", "", block, flags=re.MULTILINE)
-        for block in re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", readme, re.MULTILINE)
-    ]
-
-
 def _write_vasprun(folder: Path) -> None:
-    """The part of vasprun.xml that phonopy reads, with the forces of a pair potential in VASP's place."""
+    """The forces of a pair potential in VASP's place."""
     atoms = read(folder / "POSCAR")
     atoms.calc = LennardJones(sigma=1.7, epsilon=0.5, rc=5.0, smooth=True)
-
-    def lines(name: str, rows: np.ndarray) -> str:
-        return "".join([f'<varray name="{name}">', *(f"<v>{x} {y} {z}</v>" for x, y, z in rows), "</varray>"])
-
-    cell = f"<structure><crystal>{lines('basis', atoms.cell.array)}</crystal>"
-    structure = f"{cell}{lines('positions', atoms.get_scaled_positions())}</structure>"
-    symbols = "".join(f"<rc><c>{s}</c><c>1</c></rc>" for s in atoms.get_chemical_symbols())
-    (folder / "vasprun.xml").write_text(
-        f'<?xml version="1.0"?><modeling><generator><i name="version">6.4.2</i></generator>\n'
-        f'<atominfo><array name="atoms"><set>{symbols}</set></array></atominfo>'
-        f"<calculation>{structure}{lines('forces', atoms.get_forces())}"
-        f'<energy><i name="e_fr_energy">0.0</i><i name="e_wo_entrp">0.0</i><i name="e_0_energy">0.0</i></energy>'
-        "</calculation></modeling>"
-    )
+    write_static(folder / "vasprun.xml", atoms, 0.0, atoms.get_forces())
 
 
 def test_readme_commands_run(prepared: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
@@ -136,13 +114,7 @@ def test_readme_commands_run(prepared: tuple[Path, list[dict[str, Any]]], tmp_pa
     relaxed.scale_lattice(relaxed.volume * 1.03)
     Poscar(relaxed).write_file(folder / "relax" / "CONTCAR", significant_figures=16)
     shutil.copy(folder / "phonon" / "POTCAR.spec", folder / "phonon" / "POTCAR")
-    remake, distribute, collect = _blocks((tmp_path / "dft" / "README.md").read_text())
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    environment = {"PATH": path, "MPLBACKEND": "agg"}
-
-    def run(script: str, where: Path) -> None:
-        subprocess.run(["bash", "-ec", script], cwd=where, env=environment, check=True, capture_output=True)
-
+    remake, distribute, collect, _ = blocks((tmp_path / "dft" / "README.md").read_text())
     run(f"{remake}\n{distribute}", folder)
     folders = sorted((folder / "phonon").glob("disp-*"))
     assert [f.name for f in folders] == ["disp-001", "disp-002", "disp-003"]
@@ -196,11 +168,12 @@ def test_no_survivors(tmp_path: Path) -> None:
     main(
         stable=str(tmp_path / "stable.parquet"),
         options=DftOptions(),
-        table=str(tmp_path / "dft.parquet"),
+        folder=str(tmp_path / "dft"),
+        table=str(tmp_path / "dft_inputs.parquet"),
         made_from=Provenance(),
     )
     assert [p.name for p in (tmp_path / "dft").iterdir()] == ["README.md"]
-    assert tables.read(tmp_path / "dft.parquet", tables.DFT).num_rows == 0
+    assert tables.read(tmp_path / "dft_inputs.parquet", tables.DFT_INPUTS).num_rows == 0
 
 
 # ------------------------------------------------------------------------------------- prepared once more
@@ -268,7 +241,7 @@ def test_potcars_are_added_where_nothing_was_run(work: Path, monkeypatch: pytest
 
     before = inputs()
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", "anywhere")
-    monkeypatch.setattr("pymatgen.io.vasp.sets.VaspInputSet.potcar", Potcar([]))
+    monkeypatch.setattr(Potcar, "set_symbols", lambda *_: None)
     prepare(work, [CUBE], DftOptions())
     assert (work / "t1-Mg-O" / "relax" / "POTCAR").exists()
     assert not (work / "t1-Mg-O" / "relax" / "POTCAR.spec").exists()
@@ -368,6 +341,8 @@ def test_what_is_no_result_is_a_row(work: Path, name: str, content: bytes, statu
     ("options", "why"),
     [
         ({"gga": "PS"}, "PBEsol is not PBE"),
+        ({"metagga": "R2SCAN"}, "R2SCAN is not PBE"),
+        ({"ivdw": 12}, "PBE+vdW-DFT-D3-BJ is not PBE"),
         ({"potcars": {**POTCARS, "Mg": "Mg"}}, "POTCAR Mg in place of Mg_pv"),
         ({"u": {"Mg": 2.0}}, "U of 2 eV in place of 0 on Mg"),
     ],
@@ -404,11 +379,14 @@ def test_results_of_other_inputs_stand_alone(work: Path) -> None:
     assert found["potential"] is found["potential_volume_per_atom"] is found["formation_energy_difference"] is None
 
 
+def test_a_file_of_vasp(work: Path) -> None:
+    """Rock salt with VASP 6.3.2; PBE, but without the semicore states that the Materials Project has of sodium."""
+    shutil.copy(of_vasp("vasprun_dfpt.xml"), work / "t1-Mg-O" / "relax" / "vasprun.xml")
+    found = read_back(work)
+    assert found["status"] == "converged; no formation energy: POTCAR Na in place of Na_pv"
+    assert (found["formula"], found["spacegroup"], found["run_type"]) == ("NaCl", 225, "PBE")
+    assert found["energy_per_atom"] == pytest.approx(-6.74587304 / 2)
+
+
 def test_no_results() -> None:
     assert read_results([], [], []) == []
-
-
-@pytest.mark.parametrize("wrong", [{"kspacing": 0.0}, {"ediff": -1.0}, {"supercell": [2, 2]}])
-def test_options_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        DftOptions(**wrong)

@@ -8,10 +8,18 @@ import pytest
 
 from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.potentials.protocol import Potential
-from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, relax_known_phases, within
+from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, place_on_hull, relax_known_phases, within
 from cgwgan_core.screening.energetics import Hull
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
+
+
+def on_hull(
+    some: pa.Table, chemistry: list[str], potential: Potential, options: KnownPhasesOptions, share: float = 0.0
+) -> list[dict[str, Any]]:
+    """Known phases relaxed in one shard, on their hull."""
+    shard = relax_known_phases(some, chemistry, potential, options, share)
+    return place_on_hull([shard], chemistry, potential.energy_scale)
 
 
 def test_within_takes_subsets_of_the_chemistry(structures: pa.Table) -> None:
@@ -24,7 +32,7 @@ def test_within_takes_subsets_of_the_chemistry(structures: pa.Table) -> None:
 def test_known_phases_and_their_hull(structures: pa.Table, emt: Potential, caplog: pytest.LogCaptureFixture) -> None:
     some = within(structures, ["Au", "Cu"])
     with caplog.at_level(logging.INFO, logger="cgwgan"):
-        rows = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions(max_atoms=50))
+        rows = on_hull(some, ["Cu", "Au"], emt, KnownPhasesOptions(max_atoms=50))
     status = {row["material_id"]: row["status"] for row in rows}
     assert list(status) == ["element-Au", "element-Cu", "a", "b", "d", "e"]
     assert [status[name] for name in ("element-Au", "element-Cu", "a")] == ["ok", "ok", "ok"]
@@ -39,12 +47,19 @@ def test_known_phases_and_their_hull(structures: pa.Table, emt: Potential, caplo
     assert "no compound" not in caplog.text
 
 
+def test_shards_make_the_same_hull(structures: pa.Table, emt: Potential) -> None:
+    some, options = within(structures, ["Au", "Cu"]), KnownPhasesOptions(max_atoms=50)
+    shards = [relax_known_phases(some, ["Cu", "Au"], emt, options, shard=shard, shards=3) for shard in range(3)]
+    assert [[row["material_id"] for row in rows] for rows in shards] == [["a", "e"], ["b"], ["d"]]
+    assert place_on_hull(shards, ["Cu", "Au"], emt.energy_scale) == on_hull(some, ["Cu", "Au"], emt, options)
+
+
 def test_a_database_without_compounds_is_told(
     structures: pa.Table, emt: Potential, caplog: pytest.LogCaptureFixture
 ) -> None:
     some = within(structures, ["Cu", "Ag"])
     with caplog.at_level(logging.INFO, logger="cgwgan"):
-        rows = relax_known_phases(some, ["Cu", "Ag"], emt, KnownPhasesOptions())
+        rows = on_hull(some, ["Cu", "Ag"], emt, KnownPhasesOptions())
     assert "no compound of Cu-Ag" in caplog.text
     assert [row["status"] for row in rows].count("ok") == 2
 
@@ -55,7 +70,7 @@ def test_a_phase_that_does_not_converge_counts(
     """Its energy is an upper bound."""
     options = KnownPhasesOptions(fmax=1e-9, max_steps=1)
     with caplog.at_level(logging.INFO, logger="cgwgan"):
-        rows = relax_known_phases(structures.slice(0, 1), ["Cu", "Au"], emt, options)
+        rows = on_hull(structures.slice(0, 1), ["Cu", "Au"], emt, options)
     assert (rows[-1]["material_id"], rows[-1]["status"]) == ("a", "ok")
     assert "1 phases did not converge; their energies are upper bounds" in caplog.text
 
@@ -73,21 +88,31 @@ def test_what_the_database_has_no_energy_of_is_left_out(
 ) -> None:
     """It is relaxed all the same, and still has its distance."""
     some = lower_twin(structures, None)
-    _, _, first, twin = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions(), share)
+    _, _, first, twin = on_hull(some, ["Cu", "Au"], emt, KnownPhasesOptions(), share)
     assert (first["status"], twin["status"]) == ("ok", expected)
     assert twin["defect"] == (None if expected == "ok" else "no energy in the database")
     assert twin["energy_above_hull"] == pytest.approx(first["energy_above_hull"], abs=1e-3)
     kept = KnownPhasesOptions(leave_out=[])
-    *_, twin = relax_known_phases(some, ["Cu", "Au"], emt, kept, share)
+    *_, twin = on_hull(some, ["Cu", "Au"], emt, kept, share)
     assert twin["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0.1, "0.150 eV/atom above the database's hull, more than 0.1"), (None, "ok")]
+)
+def test_what_lies_high_by_the_database_is_not_relaxed(
+    structures: pa.Table, emt: Potential, most: float | None, expected: str
+) -> None:
+    options = KnownPhasesOptions(max_above_hull=most)
+    *_, first, twin = on_hull(lower_twin(structures, 0.1), ["Cu", "Au"], emt, options)
+    assert (first["status"], twin["status"]) == ("ok", expected)
+    assert len(twin["numbers"]) == 8  # it still counts as known
 
 
 def test_what_is_left_out_does_not_make_the_hull(structures: pa.Table, chgnet: Potential) -> None:
     """Salt lies 2.1 eV/atom below its elements, of which alone the hull then is made."""
     salt = within(structures, ["Na", "Cl"])
-    kept, gone = (
-        relax_known_phases(salt, ["Na", "Cl"], chgnet, KnownPhasesOptions(leave_out=names)) for names in ([], ["c"])
-    )
+    kept, gone = (on_hull(salt, ["Na", "Cl"], chgnet, KnownPhasesOptions(leave_out=names)) for names in ([], ["c"]))
     assert (kept[-1]["status"], kept[-1]["energy_above_hull"]) == ("ok", 0)
     assert gone[-1]["status"] == "named in hull.leave_out"
     assert gone[-1]["energy_above_hull"] == gone[-1]["formation_energy_per_atom"] < -2
@@ -97,12 +122,12 @@ def test_what_is_left_out_does_not_make_the_hull(structures: pa.Table, chgnet: P
 
 def test_a_misspelt_doubt_is_told(structures: pa.Table, emt: Potential) -> None:
     with pytest.raises(InputError, match=r"hull\.leave_out: chrages is neither .* nor the material_id .* of Cu-Au"):
-        relax_known_phases(structures.slice(0, 1), ["Cu", "Au"], emt, KnownPhasesOptions(leave_out=["chrages"]))
+        on_hull(structures.slice(0, 1), ["Cu", "Au"], emt, KnownPhasesOptions(leave_out=["chrages"]))
 
 
 def test_an_entry_that_the_potential_contradicts_is_marked(structures: pa.Table, emt: Potential) -> None:
     some = lower_twin(structures, -3.0)
-    *_, twin = relax_known_phases(some, ["Cu", "Au"], emt, KnownPhasesOptions())
+    *_, twin = on_hull(some, ["Cu", "Au"], emt, KnownPhasesOptions())
     assert twin["defect"].startswith("energies differ: by the potential +")
     assert twin["status"] == "ok"
 

@@ -20,6 +20,7 @@ from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.known_phases import main as known_phases_script
 from scripts.relax import main as relax_script
+from scripts.relax_known_phases import main as relax_known_phases_script
 from tests.support.crystals import perovskite_template
 from tests.support.potentials import EMT, aucu4
 
@@ -154,8 +155,15 @@ def test_scripts_from_structures_to_relaxed_shards(structures: pa.Table, tmp_pat
     tables.write(path["structures"], structures, tables.STRUCTURES, made_from)
     tables.write(path["ranked"], ranked_table().slice(0, 4), tables.RANKED, made_from)
     tables.write(path["templates"], template_table(), tables.TEMPLATES, made_from)
-    known = (path["structures"], str(checked), path["known"], ["Au", "Cu"], EMT)
-    known_phases_script(*known, KnownPhasesOptions(), made_from)
+    relaxed = [str(tmp_path / f"known-{shard}.parquet") for shard in range(2)]
+
+    def relax_known(shard: int) -> None:
+        known = (path["structures"], str(checked), relaxed[shard], ["Au", "Cu"], EMT)
+        relax_known_phases_script(*known, KnownPhasesOptions(), shard, 2, made_from)
+
+    relax_known(0)
+    relax_known(1)
+    known_phases_script(relaxed, str(checked), path["known"], ["Au", "Cu"], made_from)
     shards = []
     for shard in range(3):
         output = str(tmp_path / f"relaxed-{shard}.parquet")
@@ -168,4 +176,4 @@ def test_scripts_from_structures_to_relaxed_shards(structures: pa.Table, tmp_pat
     assert shards == [[1, 4], [2], [3]]
     checked.write_text(checked.read_text().replace(emt.digest, "0" * 16))
     with pytest.raises(InputError, match="rerun verify_potential"):
-        known_phases_script(*known, KnownPhasesOptions(), made_from)
+        relax_known(1)

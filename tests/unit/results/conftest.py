@@ -24,6 +24,7 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms, r
 from cgwgan_core.crystallography.symmetry import spacegroup_of
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.database.training_set import TrainingOptions, select_training
+from cgwgan_core.dft.crystals import CANDIDATE, CrystalOptions
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import summary
 from cgwgan_core.generator.quality import METRICS
@@ -41,6 +42,7 @@ from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json, write_text
 from cgwgan_core.workflow.provenance import Provenance
 from cgwgan_core.workflow.refusals import OK
+from tests.support.dft_run import dft_run
 from tests.support.random_templates import random_template
 
 GROUPS = [2, 12, 14, 62, 63, 71, 123, 129, 139, 148, 160, 166, 186, 187, 191, 194, 216, 221, 225, 227]
@@ -171,6 +173,7 @@ def make_run(
     repeats: int = 0,
     children: bool = False,
     alone: bool = False,
+    dft: int = 0,
 ) -> dict[str, Any]:
     """Write the files of a run into ``folder``.
 
@@ -181,6 +184,8 @@ def make_run(
         child comes back to it; the third comes back to its parent.
     :param alone: whether one potential does all. Otherwise another screens, with a cascade to the judge, and a third
         judges again: it disputes every second of the crystals that pass.
+    :param dft: survivors that DFT sees, the best by the judge; the first of them is unstable by DFT. 0: there is no
+        DFT.
     :returns: the files by the names that the report's parameters have.
     """
     rng = np.random.default_rng(0)
@@ -221,6 +226,7 @@ def make_run(
     nearest = {"nearest_known": "mp-7", "nearest_known_similarity": 0.913}
     files["stable"] = put("stable.parquet", tables.STABLE, [row | nearest for row in survive])
     files["stable_refused"] = put("stable_refused.parquet", tables.STABLE_REFUSED, refused)
+    _write_dft(files, put, put_json, dft)
     return files
 
 
@@ -472,6 +478,29 @@ def _write_second(
             rows.append(found.row(row["candidate_id"], options) | above)
         paths.append(put(f"second_phonons/{i}.parquet", tables.SECOND_PHONONS, rows))
     return paths
+
+
+def _write_dft(files: dict[str, Any], put: Callable[..., str], put_json: Callable[..., str], top: int) -> None:
+    """DFT puts the judge's best far below the hull, with imaginary modes, and all others far above it."""
+    rows = tables.read(files["stable"], tables.STABLE).to_pylist()
+    names = ("dft_crystals", "dft", "dft_next", "dft_counts")
+    if not top:
+        files |= {name: [] for name in names}
+        return
+    best = min(rows, key=lambda row: (row["energy_above_hull"], row["candidate_id"]))["candidate_id"]
+    crystals, found, coming, content = dft_run(
+        rows,
+        lambda row: -1.0 if row["crystal_id"] == best else 2.0 * (row["kind"] == CANDIDATE),
+        CrystalOptions(top=top),
+        phonons={best: -1.5},
+    )
+    paths = (
+        put("dft_crystals.parquet", tables.DFT_CRYSTALS, crystals),
+        put("dft.parquet", tables.DFT, found),
+        put("dft_next.parquet", tables.DFT_NEXT, coming),
+        put_json("dft.json", content),
+    )
+    files |= {name: [path] for name, path in zip(names, paths, strict=True)}
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,17 @@ def test_children_and_repeats_are_counted(run_files):
     }
 
 
+def test_what_dft_sees_are_the_survivors(run_files):
+    funnel = collect(RunFiles(**run_files(stable=4, chosen=5, dft=3)))
+    found = {stage.key: (stage.count_in, stage.kept, stage.refused) for stage in funnel.stages[-3:]}
+    assert found == {
+        "dft": (4, 3, {"beyond the best 3": 1}),
+        "dft_near": (3, 1, {"higher above it": 2}),
+        "dft_phonons": (1, 0, {"imaginary frequencies": 1}),
+    }
+    assert collect(RunFiles(**run_files(stable=4, chosen=5))).stages[-1].key == "stable"
+
+
 @pytest.mark.parametrize(("stable", "chosen"), [(0, 4), (0, 0), (3, 3)])
 def test_runs_that_keep_nothing_or_everything_add_up(run_files, stable, chosen):
     funnel = collect(RunFiles(**run_files(stable=stable, chosen=chosen)))
@@ -102,11 +113,12 @@ def test_a_single_shard_may_be_a_plain_path(run_files):
         ("phonons", lambda rows: rows[-1].update(parent_id="a"), "phonons"),
         ("second_phonons", lambda rows: rows.pop(), "second_phonons"),
         ("stable", lambda rows: rows.pop(), "stable"),
+        ("dft", lambda rows: rows.pop(0), "dft"),
         ("stable_refused", lambda rows: rows.append({"candidate_id": "a", "reason": "known already"}), "stable"),
     ],
 )
 def test_a_row_lost_or_counted_twice_is_an_error(run_files, name, change, stage):
-    files = run_files()
+    files = run_files(dft=2)
     path = files[name] if isinstance(files[name], str) else files[name][0]
     rewrite(path, change)
     with pytest.raises(CountError, match=rf"^({stage}): "):

@@ -102,8 +102,8 @@ def rendered(write_run, config, tmp_path_factory) -> Callable[..., tuple[str, Ru
     """Report and files of a run that no test changes; each run is made once."""
 
     @cache
-    def make(stable: int = 2, chosen: int = 5, alone: bool = False) -> tuple[str, RunFiles]:
-        files = RunFiles(**write_run(tmp_path_factory.mktemp("run"), stable=stable, chosen=chosen, alone=alone))
+    def make(stable: int = 2, chosen: int = 5, alone: bool = False, dft: int = 0) -> tuple[str, RunFiles]:
+        files = RunFiles(**write_run(tmp_path_factory.mktemp("run"), stable, chosen, alone=alone, dft=dft))
         return render(files, collect(files), config), files
 
     return make
@@ -233,6 +233,26 @@ def test_a_run_of_one_potential_says_so(rendered):
     assert "Judge: SevenNet-test" in page.sections["potential"]
     assert "Second judge" not in page.sections["potential"]
     assert page.open == []
+
+
+def test_dft_has_a_section_where_it_is_part_of_the_run(rendered):
+    html, files = rendered(stable=4, chosen=5, dft=3)
+    page = Page(html)
+    shown = page.rows("Candidates by DFT")
+    seen = {row["crystal_id"]: row for row in pq.read_table(files.dft[0]).to_pylist() if row["rank"] in (1, 2, 3)}
+    assert {cells["candidate"] for cells in shown} == set(seen)
+    groups = {row["candidate_id"]: row["spacegroup"] for row in pq.read_table(files.stable).to_pylist()}
+    for cells in shown:
+        assert cells["space group"].endswith(f"({groups[cells['candidate']]})")
+        assert cells["above the hull (eV/atom)"] == f"{seen[cells['candidate']]['energy_above_hull']:.3f}".replace(
+            "-", "−"
+        )
+    assert [cells["candidate"] for cells in page.rows("Whom DFT should see next")] == sorted(groups.keys() - seen)
+    assert "with a distance to the hull by DFT" in page.sections["funnel"]
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert re.search(r"dft_next 0", page.sections["provenance"])
+    assert "By DFT" not in rendered(stable=3, chosen=5)[0]
 
 
 def test_refusals_are_those_of_the_funnel(rendered):

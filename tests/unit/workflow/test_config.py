@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cgwgan_core.database.training_set import TrainingOptions
-from cgwgan_core.dft.vasp import DftOptions
+from cgwgan_core.dft.vasp_presets import DftOptions
 from cgwgan_core.generator.checkpoint import ModelOptions
 from cgwgan_core.generator.sampling import PSEUDOCOUNT
 from cgwgan_core.generator.selection import TemplateOptions
@@ -94,7 +94,7 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"cascade": {"share": 1.5}}, "cascade.share: 1.5"),
         ({"cascade": {"margin": -0.1}}, "cascade.margin: -0.1"),
         ({"cascade": {"sample": 0.5}}, "cascade.sample: 0.5"),
-        ({"cascade": {"top": 5}}, "cascade.top: no such key; did you mean screen.top or phonons.top?"),
+        ({"cascade": {"top": 5}}, "cascade.top: no such key; did you mean screen.top or phonons.top or dft.top?"),
     ],
 )
 def test_each_mistake_is_told(
@@ -119,6 +119,8 @@ def test_renamed_keys_are_told_where_they_stand(config: dict[str, Any]) -> None:
         block, key = old.split(".")
         config[block][key] = None
     assert set(problems(config, SCHEMA)) == {
+        "dft.ediff: renamed; write vasp.ediff",
+        "dft.supercell: renamed; write vasp.supercell",
         "infill.shares: renamed; write infill.atomic_fractions",
         "model.repeats: renamed; write model.duplicate_exponent",
         "phonons.follow: renamed; write phonons.follow_modes",
@@ -158,7 +160,7 @@ def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str
         ("screen", RankOptions()),
         ("relax", RelaxOptions()),
         ("phonons", PhononOptions()),
-        ("dft", DftOptions()),
+        ("vasp", DftOptions()),
     ]
     for block, default in options:
         for key, value in asdict(default).items():

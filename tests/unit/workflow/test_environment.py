@@ -54,6 +54,8 @@ def test_what_the_package_imports_is_declared() -> None:
     for path in [*(ROOT / "cgwgan_core").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         if path.name.startswith("make_"):
             continue  # a development tool
+        if path.name in ("runner.py", "electrons_run.py"):
+            continue  # run in the engine's environment
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []

@@ -42,7 +42,7 @@ def test_every_schema_has_its_file() -> None:
     ("key", "names"),
     [
         ("seed", {"training_set", "train", "quality", "generate", "promote"}),
-        ("chemistry", {"infill", "known_phases", "rank", "compare", "store"}),
+        ("chemistry", {"infill", "relax_known_phases", "known_phases", "rank", "compare", "store", "dft_crystals"}),
         ("data.path", {"read_database"}),  # as an input, too
         ("model.init", {"train"}),  # in a dictionary
         ("templates.keep", {"merge_templates"}),  # left out of the blocks of generate and quality
@@ -62,7 +62,14 @@ def test_every_schema_has_its_file() -> None:
         ("phonons.fmax", {"phonons", "second_phonons"}),
         ("phonons.follow_modes", {"phonons"}),
         ("potential.tolerance", {"verify_potential"}),
-        ("potential.name", {"verify_potential", "known_phases", "screen", "evaluate", "relax", "phonons"}),
+        (
+            "potential.name",
+            {"verify_potential", "relax_known_phases", "screen", "evaluate", "relax", "phonons", "dft_relax"},
+        ),
+        ("phonons.stable", {"phonons", "second_phonons", "dft_phonons"}),
+        ("dft.command", {"dft_statics", "dft_relax", "dft_phonons", "dft_electrons"}),  # by STORE
+        ("dft.top", {"dft_crystals", "dft"}),  # by part()
+        ("vasp.preset", {"dft_inputs", "dft_statics", "dft_hull", "dft_relax", "dft_phonons", "dft", "dft_electrons"}),
         ("screening_potential.name", {"verify_potential", "screen"}),
         ("second_potential.name", {"verify_potential", "compare", "second_phonons"}),
     ],

@@ -1,0 +1,74 @@
+"""What DFT says in the end of each crystal, and whom it should see next."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cgwgan_core.dft.correction import fit, rank_again
+from cgwgan_core.dft.crystals import CANDIDATE
+from cgwgan_core.dft.verdicts import final_rows
+from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.files import write_json
+from cgwgan_core.workflow.logs import job, logger
+from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.refusals import OK
+
+
+def main(
+    stable: str,
+    crystals: str,
+    statics: Sequence[str],
+    relaxed: Sequence[str],
+    phonons: Sequence[str],
+    table: str,
+    coming: str,
+    counts: str,
+    top: int,
+    max_atoms: int,
+    hubbard: bool,
+    made_from: Provenance,
+) -> None:
+    """Write the final table, the candidates that are still unseen in a new order, and how many hold.
+
+    :param coming: path of ``dft_next.parquet``.
+    """
+
+    def read(paths: Sequence[str], schema: Any) -> list[dict[str, Any]]:
+        return [row for path in paths for row in tables.read(path, schema).to_pylist()]
+
+    chosen = read([crystals], tables.DFT_CRYSTALS)
+    rows, found = final_rows(
+        chosen,
+        read(statics, tables.DFT_STATICS),
+        read(relaxed, tables.DFT_RELAXED),
+        read(phonons, tables.DFT_PHONONS),
+        hubbard,
+    )
+    correction = fit(rows)
+    asked = {row["crystal_id"] for row in chosen if row["kind"] == CANDIDATE and row["status"] == OK}
+    unseen = rank_again(read([stable], tables.STABLE), rows, correction, asked, top, max_atoms)
+    tables.write(table, rows, tables.DFT, made_from)
+    tables.write(coming, unseen, tables.DFT_NEXT, made_from)
+    model = asdict(correction)
+    model["penalty"] = str(model["penalty"])  # it may be infinite
+    write_json(counts, {"counts": found, "correction": model})
+    logger.info(f"candidates: {found}")
+    logger.info(f"correction of the potential: {correction.status}, {correction.n} energies")
+
+
+if __name__ == "__main__":
+    with job(snakemake) as made_from:
+        main(
+            stable=snakemake.input.stable,
+            crystals=snakemake.input.crystals,
+            statics=list(snakemake.input.statics),
+            relaxed=list(snakemake.input.relaxed),
+            phonons=list(snakemake.input.phonons),
+            table=snakemake.output.table,
+            coming=snakemake.output.coming,
+            counts=snakemake.output.counts,
+            top=snakemake.params.top,
+            max_atoms=snakemake.params.max_atoms,
+            hubbard=snakemake.params.hubbard,
+            made_from=made_from,
+        )
