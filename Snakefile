@@ -11,9 +11,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from cgwgan_core.dft.elements import unserved
 from cgwgan_core.potentials.roles import ROLES, VARIABLE, assign
+from cgwgan_core.screening.possible import impossible
 from cgwgan_core.workflow.codedigest import code_digest
-from cgwgan_core.workflow.config import problems
+from cgwgan_core.workflow.config import KEY, problems, repeated, settled
+from cgwgan_core.workflow.files import not_writable
+from cgwgan_core.workflow.stamp import stamp
 
 min_version("9.0")
 
@@ -21,12 +25,28 @@ min_version("9.0")
 configfile: Path(workflow.basedir) / "config.yaml"
 
 
-if found := problems(config, Path(workflow.basedir) / "schemas" / "config.schema.yaml"):
+SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+taken = settled(config, SCHEMA)
+config.clear()
+config.update(taken)
+# Where the environment says that the weights of an M3GNet lie.
+M3GNET = os.path.expanduser(os.environ.get(VARIABLE, "")) or None
+found = [line for file in workflow.overwrite_configfiles for line in repeated(file)] + problems(config, SCHEMA)
+# jobs need not ask again what the elements and the generator allow
+if not found and workflow.is_main_process:
+    found = impossible(config, M3GNET) + unserved(config)
+if found:
     raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
 
 
-# scripts find the package beside this file, whatever environment they run in
-os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [workflow.basedir, os.getenv("PYTHONPATH")]))}
+# scripts find the package beside this file, and read and write UTF-8, whatever environment they run in
+os.environ |= {
+    "PYTHONPATH": os.pathsep.join(filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])),
+    "PYTHONUTF8": "1",
+}
+# the key is for the download, which runs beside Snakemake: no other job or log of an environment shall have it
+if workflow.remote_exec or config["data"]["source"] != "mp":
+    os.environ.pop(KEY, None)
 
 
 wildcard_constraints:
@@ -52,9 +72,13 @@ include: "rules/results.smk"
 rule all:
     default_target: True
     input:
-        "results/report.html",
-        "results/stable.parquet",
-        "results/stable.db",
-        "results/dft_inputs.parquet",
-        "results/dft_results.parquet",
-        ["results/dft.parquet"] if DFT else [],
+        # all tables, not only the last ones: what is lost is made again, though later tables are there
+        files_of("asymmetric_units", "training_set", "train", "quality", "merge_templates"),
+        files_of("promote") if CASCADE else [],
+        files_of("known_phases", "rank", "compare", "store", "dft_inputs", "dft_results", "report"),
+        files_of("dft_crystals", "dft_hull", "dft") if DFT else [],
+
+
+onstart:
+    if found := not_writable(Path()):
+        raise WorkflowError("\n".join(found))

@@ -44,8 +44,9 @@ from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.results import confidence
 from cgwgan_core.results.agreement import NEAR_HULL
 from cgwgan_core.results.confidence import CLASSES, LEVELS, Errors, chemistry
-from cgwgan_core.screening.energetics import Hull, formation_energies, references
+from cgwgan_core.screening.energetics import Hull, formation_energies
 from cgwgan_core.screening.energies import evaluate
+from cgwgan_core.screening.references import references
 
 LARGEST = 40
 """Atoms in the cell; larger crystals are left out, of all hulls."""

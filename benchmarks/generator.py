@@ -305,7 +305,7 @@ def draw(templates: str, training: str, folder: Path) -> None:
         ("systems", "spacegroup", figure_crystal_systems),
         ("density", "number_density", figure_number_density),
     ):
-        text = figure(*(table[column].to_numpy() for table in sets), standalone=True)
+        text = figure(*(table[column].to_numpy() for table in sets))
         (folder / f"templates-{name}.svg").write_text(text, encoding="utf-8")
 
 

@@ -33,8 +33,9 @@ from cgwgan_core.potentials.load import PotentialOptions
 from cgwgan_core.relaxation.known_crystals import load_checked
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.screening.comparison import Library
-from cgwgan_core.screening.energetics import Hull, formation_energies, references
+from cgwgan_core.screening.energetics import Hull, formation_energies
 from cgwgan_core.screening.energies import evaluate
+from cgwgan_core.screening.references import references
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.refusals import OK
 

@@ -1,4 +1,4 @@
-# What rules share: digests of their code, names of shards, parts of config blocks.
+# What rules share: digests of their code, names of shards, resources, parts of config blocks.
 
 
 def digest(script):
@@ -12,13 +12,26 @@ def shards(stage):
     return [f"{i:0{len(str(number - 1))}d}" for i in range(number)]
 
 
+def growing(amount):
+    """Memory (MB) or time (minutes) of a job: this at the first attempt, and as much again at each further one.
+
+    Memory is about twice what docs/benchmarks/runs.md has measured at the paper's scale.
+    """
+    return lambda wildcards, attempt: amount * attempt
+
+
 def block(stage, *without):
     """A config block but for the keys that have no influence on what a rule computes."""
     return {key: value for key, value in config[stage].items() if key not in without}
 
 
 # The environment may name the folder of M3GNet's weights; a change of it reruns what depends on it.
-POTENTIALS = assign(config, os.environ.get(VARIABLE))
+POTENTIALS = assign(config, M3GNET)
+
+
+def weights_of(role):
+    """State of the files with a role's weights, where these are files."""
+    return stamp(POTENTIALS[role].options["path"])
 
 
 def options_of(role):
@@ -35,6 +48,13 @@ def report_of(role):
 def second_phonons(path):
     """Files of the second judge's phonons; none where the run has one judge."""
     return expand(path, shard=shards("phonons")) if POTENTIALS["second_potential"] else []
+
+
+def files_of(*names):
+    """Files of the run that rules without wildcards read and make: all shards among them."""
+    files = [str(file) for name in names for file in (*getattr(rules, name).input, *getattr(rules, name).output)]
+    # what was put there from outside cannot be made again
+    return sorted({file for file in files if file.startswith("results/") and not file.startswith("results/dft/")})
 
 
 # Whether a cheap potential screens, and the judge sees the best part only.
@@ -83,3 +103,10 @@ HUBBARD = config["dft"]["engine"] == "vasp" and config["vasp"]["preset"] == "mp"
 def arrived():
     """Results of calculations that ran elsewhere; none where the engine runs here."""
     return [] if DFT else sorted(Path(STORE["folder"]).glob("*/attempt-*/vasprun.xml*"))
+
+
+def every_rule(wildcards):
+    """What the rules read and write, by name: the report draws it and sums up what it cost."""
+    from cgwgan_core.workflow.reference import find_rules
+
+    return [(rule.name, sorted(rule.inputs), list(rule.outputs)) for rule in find_rules(Path(workflow.basedir), config)]

@@ -12,15 +12,18 @@ rule read_database:
         "results/logs/read_database.log",
     benchmark:
         "results/benchmarks/read_database.tsv"
+    # a download: nodes of a cluster may have no network
+    localrule: config["data"]["source"] == "mp"
     conda:
         "../envs/default.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         code=digest("read_database"),
         options=config["data"],
+        stamp=stamp(config["data"]["path"]),
     message:
         "Reading the database ({params.options[source]})"
     script:
@@ -42,8 +45,8 @@ rule asymmetric_units:
         "../envs/default.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("asymmetric_units"),
         options=config["asu"],
@@ -69,8 +72,8 @@ rule training_set:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("training_set"),
         options=config["training"],

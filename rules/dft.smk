@@ -17,8 +17,8 @@ rule dft_crystals:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("dft_crystals"),
         chemistry=config["chemistry"],
@@ -44,11 +44,12 @@ rule dft_statics:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=growing(8000),
+        runtime=growing(1440),
     params:
         code=digest("dft_statics"),
         store=STORE,
+        stamp=stamp(config["dft"]["pseudopotentials"]),
         shards=config["dft"]["shards"],
     message:
         "Energies by DFT, shard {wildcards.shard}"
@@ -71,8 +72,8 @@ rule dft_hull:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         code=digest("dft_hull"),
         hubbard=HUBBARD,
@@ -99,11 +100,12 @@ rule dft_relax:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=growing(8000),
+        runtime=growing(1440),
     params:
         code=digest("dft_relax"),
         store=STORE,
+        stamp=stamp(config["dft"]["pseudopotentials"]),
         options=part("dft", "relax", "gain", "max_steps"),
         potential=options_of("potential"),
         shards=config["dft"]["shards"],
@@ -130,12 +132,13 @@ rule dft_phonons:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=growing(8000),
+        runtime=growing(1440),
     params:
         code=digest("dft_phonons"),
         hubbard=HUBBARD,
         store=STORE,
+        stamp=stamp(config["dft"]["pseudopotentials"]),
         options=part("phonons", "stable", "borderline", "max_atoms"),
         supercell=config["dft"]["phonon_supercell"],
         top=config["dft"]["phonons"],
@@ -155,6 +158,8 @@ rule dft:
         statics=expand("results/dft_statics/{shard}.parquet", shard=shards("dft")),
         relaxed=expand("results/dft_relaxed/{shard}.parquet", shard=shards("dft")),
         phonons=expand("results/dft_phonons/{shard}.parquet", shard=shards("dft")),
+        structures="results/data/structures.parquet",
+        known_phases="results/known_phases.parquet",
     output:
         table="results/dft.parquet",
         coming="results/dft_next.parquet",
@@ -167,10 +172,11 @@ rule dft:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         code=digest("dft"),
+        chemistry=config["chemistry"],
         hubbard=HUBBARD,
         top=config["dft"]["top"],
         max_atoms=config["dft"]["max_atoms"],
@@ -198,11 +204,12 @@ rule dft_electrons:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=growing(8000),
+        runtime=growing(1440),
     params:
         code=digest("dft_electrons"),
         store=STORE,
+        stamp=stamp(config["dft"]["pseudopotentials"]),
     message:
         "Electrons of {wildcards.crystal} by DFT"
     script:
@@ -225,8 +232,8 @@ rule dft_inputs:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         code=digest("dft_inputs"),
         options=config["vasp"],
@@ -253,8 +260,8 @@ rule dft_results:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         code=digest("dft_results"),
     message:

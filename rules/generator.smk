@@ -20,8 +20,8 @@ rule train:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     params:
         code=digest("train"),
         options=block("model"),
@@ -46,8 +46,8 @@ rule quality:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("quality"),
         samples=config["quality"]["samples"],
@@ -76,8 +76,8 @@ rule generate:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("generate"),
         options=block("templates", "samples", "keep", "shards", "pseudocount", "spacegroups"),
@@ -109,8 +109,8 @@ rule merge_templates:
         "../envs/default.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("merge_templates"),
         keep=config["templates"]["keep"],

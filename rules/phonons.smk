@@ -16,8 +16,8 @@ rule phonons:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         code=digest("phonons"),
         options=block("phonons", "top", "shards"),
@@ -45,8 +45,8 @@ rule second_phonons:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         code=digest("second_phonons"),
         options=block("phonons", "top", "shards", "follow_modes", "generations"),

@@ -15,11 +15,12 @@ rule verify_potential:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("verify_potential"),
         potential=lambda wildcards: options_of(wildcards.role),
+        stamp=lambda wildcards: weights_of(wildcards.role),
         why=lambda wildcards: POTENTIALS[wildcards.role].why,
         tolerance=config["potential"]["tolerance"],
     message:
@@ -43,8 +44,8 @@ rule relax_known_phases:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     params:
         code=digest("relax_known_phases"),
         options=block("hull", "shards"),
@@ -72,8 +73,8 @@ rule known_phases:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("known_phases"),
         chemistry=config["chemistry"],
@@ -100,8 +101,8 @@ rule relax:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         code=digest("relax"),
         options=block("relax", "shards"),
@@ -131,8 +132,8 @@ rule compare:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         code=digest("compare"),
         chemistry=config["chemistry"],

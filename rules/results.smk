@@ -24,8 +24,8 @@ rule store:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         code=digest("store"),
         chemistry=config["chemistry"],
@@ -36,7 +36,7 @@ rule store:
 
 
 rule report:
-    """Funnel, distributions, survivors and near misses in one self-contained page."""
+    """Best crystals, hull, all crystals, funnel, how far to trust it and what it cost, in one self-contained page."""
     input:
         structures="results/data/structures.parquet",
         refused="results/data/refused.parquet",
@@ -46,6 +46,7 @@ rule report:
         quality="results/quality.json",
         templates="results/templates.parquet",
         template_counts="results/template_counts.json",
+        known_phases="results/known_phases.parquet",
         candidates=expand("results/candidates/{shard}.parquet", shard=shards("infill")),
         candidate_counts=expand("results/candidates/{shard}.json", shard=shards("infill")),
         potential="results/potential.json",
@@ -63,12 +64,13 @@ rule report:
         second_phonons=second_phonons("results/second_phonons/{shard}.parquet"),
         stable="results/stable.parquet",
         stable_refused="results/stable_refused.parquet",
+        cifs="results/cif",
         dft_crystals=by_dft("results/dft_crystals.parquet"),
         dft=by_dft("results/dft.parquet"),
         dft_next=by_dft("results/dft_next.parquet"),
         dft_counts=by_dft("results/dft.json"),
     output:
-        report="results/report.html",
+        report=report("results/report.html", category="Run"),
         counts="results/funnel.json",
         picture="results/funnel.svg",
     log:
@@ -79,11 +81,12 @@ rule report:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("report"),
         config=config,
+        rules=every_rule,
     message:
         "Writing the report"
     script:
@@ -108,8 +111,8 @@ rule showcase:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         code=digest("showcase"),
         benchmarks="results/benchmarks",

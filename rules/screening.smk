@@ -16,8 +16,8 @@ rule infill:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         code=digest("infill"),
         options=block("infill", "shards"),
@@ -46,8 +46,8 @@ rule screen:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("screen"),
         options=block("screen", "rank_by", "top", "per_formula", "per_template"),
@@ -75,8 +75,8 @@ rule promote:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=digest("promote"),
         options=block("cascade", "shards", "refine_below"),
@@ -105,8 +105,8 @@ rule evaluate:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         code=digest("screen"),
         options=block("screen", "rank_by", "top", "per_formula", "per_template", "refine_below")
@@ -141,8 +141,8 @@ rule rank:
         "../envs/default.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("rank"),
         options=block("screen", "batch_size", "min_distance_ratio", "refine_below"),

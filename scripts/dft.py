@@ -6,7 +6,9 @@ from typing import Any
 
 from cgwgan_core.dft.correction import fit, rank_again
 from cgwgan_core.dft.crystals import CANDIDATE
+from cgwgan_core.dft.identity import identify
 from cgwgan_core.dft.verdicts import final_rows
+from cgwgan_core.screening.comparison import known_library
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json
 from cgwgan_core.workflow.logs import job, logger
@@ -20,6 +22,9 @@ def main(
     statics: Sequence[str],
     relaxed: Sequence[str],
     phonons: Sequence[str],
+    structures: str,
+    known_phases: str,
+    chemistry: Sequence[str],
     table: str,
     coming: str,
     counts: str,
@@ -37,13 +42,11 @@ def main(
         return [row for path in paths for row in tables.read(path, schema).to_pylist()]
 
     chosen = read([crystals], tables.DFT_CRYSTALS)
-    rows, found = final_rows(
-        chosen,
-        read(statics, tables.DFT_STATICS),
-        read(relaxed, tables.DFT_RELAXED),
-        read(phonons, tables.DFT_PHONONS),
-        hubbard,
-    )
+    geometries = read(relaxed, tables.DFT_RELAXED)
+    energies, vibrations = read(statics, tables.DFT_STATICS), read(phonons, tables.DFT_PHONONS)
+    rows, found = final_rows(chosen, energies, geometries, vibrations, hubbard)
+    database = tables.read_batches(structures, tables.STRUCTURES)
+    identify(rows, geometries, known_library(database, tables.read(known_phases, tables.KNOWN_PHASES), chemistry))
     correction = fit(rows)
     asked = {row["crystal_id"] for row in chosen if row["kind"] == CANDIDATE and row["status"] == OK}
     unseen = rank_again(read([stable], tables.STABLE), rows, correction, asked, top, max_atoms)
@@ -64,6 +67,9 @@ if __name__ == "__main__":
             statics=list(snakemake.input.statics),
             relaxed=list(snakemake.input.relaxed),
             phonons=list(snakemake.input.phonons),
+            structures=snakemake.input.structures,
+            known_phases=snakemake.input.known_phases,
+            chemistry=snakemake.params.chemistry,
             table=snakemake.output.table,
             coming=snakemake.output.coming,
             counts=snakemake.output.counts,

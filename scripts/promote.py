@@ -20,8 +20,7 @@ def main(
     """Deal the promoted candidates out to shards, row by row, best first."""
     table, result = promote(screened, candidates, options, rank_by, seed)
     for i, path in enumerate(promoted):
-        rows = list(range(i, table.num_rows, len(promoted)))
-        tables.write(path, table.take(rows), tables.PROMOTED, made_from)
+        tables.write(path, tables.dealt_to(table, i, len(promoted)), tables.PROMOTED, made_from)
     write_json(counts, result)
     logger.info(f"{result['kept']:,} of {result['screened']:,} candidates go on to the judge; {result['refused']}")
 

@@ -1,9 +1,11 @@
 """The counts of the run, their picture, and the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from cgwgan_core.results.costs import RuleFiles
 from cgwgan_core.results.figures import figure_funnel
 from cgwgan_core.results.funnel import RunFiles, collect
 from cgwgan_core.results.report import render
@@ -13,11 +15,18 @@ from cgwgan_core.workflow.provenance import Provenance
 
 
 def main(
-    files: RunFiles, config: Mapping[str, Any], report: str, counts: str, picture: str, made_from: Provenance
+    files: RunFiles,
+    config: Mapping[str, Any],
+    rules: Sequence[Sequence[Any]],
+    report: str,
+    counts: str,
+    picture: str,
+    made_from: Provenance,
 ) -> None:
     funnel = collect(files)
     funnel.write(counts, made_from)
-    for path, text in ((picture, figure_funnel(funnel, standalone=True)), (report, render(files, funnel, config))):
+    html = render(files, funnel, config, Path(report).parent, [RuleFiles(*rule) for rule in rules])
+    for path, text in ((picture, figure_funnel(funnel)), (report, html)):
         write_text(path, text)
     logger.info(f"{funnel['stable'].kept:,} dynamically stable crystals; the report is {report}")
 
@@ -27,6 +36,7 @@ if __name__ == "__main__":
         main(
             files=RunFiles(**{field.name: getattr(snakemake.input, field.name) for field in fields(RunFiles)}),
             config=snakemake.params.config,
+            rules=snakemake.params.rules,
             report=snakemake.output.report,
             counts=snakemake.output.counts,
             picture=snakemake.output.picture,

@@ -67,6 +67,15 @@ def primitive_cell(atoms: Atoms, symprec: float) -> Atoms:
     return Atoms(cell.numbers, scaled_positions=cell.positions, cell=cell.basis, pbc=True)
 
 
+def conventional_cell(atoms: Atoms, symprec: float) -> Atoms:
+    """The crystal in its standard conventional cell; parameters and the rest as in :func:`primitive_cell`."""
+    try:
+        cell = find_symmetry(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers, symprec).std_cell
+    except SymmetryError:
+        return atoms
+    return Atoms(cell.numbers, scaled_positions=cell.positions, cell=cell.basis, pbc=True)
+
+
 def hermann_mauguin(number: int) -> str:
     """Short Hermann-Mauguin symbol of a space group, without blanks: ``Fm-3m``."""
     return moyopy.SpaceGroupType(number).hm_short.replace(" ", "")

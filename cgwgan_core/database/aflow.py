@@ -25,6 +25,6 @@ def read() -> Iterator[Record]:
         yield crystal(
             label if seen[label] == 1 else f"{label}-{seen[label]}",
             structure.lattice.matrix,
-            [{str(s): amount for s, amount in site.species.items()} for site in structure],
+            [site.species.element_composition.as_dict() for site in structure],
             structure.frac_coords,
         )

@@ -1,21 +1,21 @@
 """An ASE database (.db or .json)."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import ase.db
+import numpy as np
 
-from cgwgan_core.database.record import Record, crystal, energies
-from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.database import fields
+from cgwgan_core.database.record import Record, crystal
+from cgwgan_core.workflow.errors import InputError, first_line
 
 
 def read(path: Path) -> Iterator[Record]:
     """Read all rows in the order of their ids.
 
-    A row is called by its key ``material_id`` or else ``row-<id>``; its energies are its keys
-    ``formation_energy_per_atom`` and ``energy_above_hull`` (or ``e_above_hull``).
+    A row is called by one of its keys, or else ``row-<id>``; keys and energies are those of :mod:`.fields`.
 
     :raises InputError: if the file is no ASE database, or is damaged.
     """
@@ -28,16 +28,12 @@ def read(path: Path) -> Iterator[Record]:
         for row in ase.db.connect(path, use_lock_file=False).select(sort="id"):
             done += 1
             yield _record(row)
-    except (
-        sqlite3.DatabaseError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (InputError, GeneratorExit):
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged database raises nearly anything
         raise InputError(
-            f"{path}: not a readable ASE database after row {done:,} ({type(error).__name__}: {error}); write it again"
+            f"{path}: not a readable ASE database after row {done:,} ({type(error).__name__}: {first_line(error)}); "
+            "write it again"
         ) from None
 
 
@@ -53,18 +49,18 @@ def _check_sqlite(path: Path) -> None:
 
 
 def _record(row: ase.db.row.AtomsRow) -> Record:
-    name = str(row.get("material_id") or f"row-{row.id}")
-    if not all(row.pbc):
-        return Record(name, reason="not a crystal: not periodic in all three directions")
-    atoms = row.toatoms()
+    name = f"row-{row.id}"
     try:
-        coords = atoms.cell.scaled_positions(atoms.positions)
-    except ValueError:  # singular cell
-        return Record(name, reason="no volume: the cell vectors are not independent")
+        facts = fields.facts(row.key_value_pairs)
+    except ValueError as error:
+        return Record(fields.own_name(row.key_value_pairs) or name, reason=f"not a number: {error}")
     return crystal(
-        name,
-        atoms.cell.array,
-        [{symbol: 1} for symbol in atoms.symbols],
-        coords,
-        *energies(row),
+        facts.name or name,
+        np.asarray(row.cell),
+        [{symbol: 1} for symbol in row.symbols],
+        row.positions,
+        *facts[1:3],
+        cartesian=True,
+        periodic=np.asarray(row.pbc).tolist(),
+        remark=facts.remark,
     )

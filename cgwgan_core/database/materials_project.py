@@ -12,12 +12,12 @@ from requests import RequestException
 
 from cgwgan_core.database import documents
 from cgwgan_core.database.record import Record
+from cgwgan_core.workflow.config import KEY
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import replacing
 from cgwgan_core.workflow.logs import logger
 
 FIELDS = ["material_id", "structure", "formation_energy_per_atom", "energy_above_hull"]
-KEY = "MP_API_KEY"
 MAX_CHUNK = 1000
 """Documents that the server gives at most in one answer."""
 
@@ -48,6 +48,8 @@ def download(folder: Path, chunk: int) -> list[Path]:
             f"data.source mp: the environment variable {KEY} is not set; get a key (free, after login) at "
             f"https://next-gen.materialsproject.org/api and run: export {KEY}=<your key>"
         )
+    if not (key.isascii() and key.isalnum()):  # a request would quote it in its refusal
+        raise InputError(f"data.source mp: {KEY} holds more than letters and digits; export it again")
     if not 1 <= chunk <= MAX_CHUNK:
         raise InputError(f"data.chunk: {chunk} documents per request; give 1 to {MAX_CHUNK}")
     from mp_api.client import MPRester  # noqa: PLC0415 - takes seconds
@@ -92,7 +94,8 @@ def download(folder: Path, chunk: int) -> list[Path]:
                 logger.info(f"{what}: {min(number * chunk, total):,} of {total:,} documents")
             return paths
     except (MPRestError, RequestException, ValueError) as error:  # ValueError: an answer that is not JSON
-        words = " ".join(str(error).split())[:300]
+        # libraries and servers may quote what was sent
+        words = " ".join(str(error).replace(key, f"${KEY}").split())[:300]
         raise InputError(
             f"Materials Project: {what} failed ({words}); check the network and {KEY}, then "
             "run again: the download goes on after the last whole chunk"

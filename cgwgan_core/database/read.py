@@ -4,10 +4,12 @@ Every record is kept (a row of ``tables.STRUCTURES``) or refused with a reason (
 ``tables.REFUSED``). A source that cannot be read at all raises :class:`.InputError`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
+
+import pyarrow as pa
 
 from cgwgan_core.database import aflow, ase_database, csv_cif, documents, folder, materials_project, parquet
 from cgwgan_core.database.record import Batch, Columns, Record, check, to_batch, to_columns
@@ -15,17 +17,22 @@ from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.logs import logger, progress
 from cgwgan_core.workflow.refusals import tally
 
+OWN = ("formation_energy_per_atom", "energy_above_hull", "remark")
+KNOWN = ("an identifier of their own", "a formation energy", "an energy above the hull", "a remark")
 SOURCES = {
     "aflow": "the AFLOW prototypes inside pymatgen",
-    "mp_dump": "JSON or JSON Lines of mp-api summary documents, plain or .gz",
-    "parquet": "a Parquet file of arrays",
-    "csv": "a CSV with a column cif, plain or .gz",
-    "folder": "a folder or .zip of CIF or POSCAR files",
+    "mp_dump": "JSON or JSON Lines of documents with structures, or a folder of such files",
+    "parquet": "a Parquet file of arrays, OPTIMADE columns, or texts",
+    "csv": "a CSV with a column cif",
+    "folder": "a folder, .zip or .tar of CIF, POSCAR, extended XYZ or JSON files",
     "ase": "an ASE database, .db or .json",
     "mp": "download from the Materials Project",
 }
 """Values of ``data.source`` -> what they read."""
-ROWS = 4096
+ROWS, ATOMS = 4096, 1 << 20
+"""Records, and atoms, of a block."""
+UNNAMED = re.compile(r"(?:record|row)-\d+")
+"""What records are called that have no identifier of their own."""
 
 
 def read_database(
@@ -48,6 +55,7 @@ def read_database(
     where = "data.source" if source in ("aflow", "mp") else str(path)
     taken: dict[str, int] = {}
     reasons: Counter[str] = Counter()
+    known = Counter(dict.fromkeys(KNOWN, 0))
     examples: list[str] = []
     done = kept = 0
     for columns in batches:
@@ -61,6 +69,7 @@ def read_database(
         done += len(columns)
         batch = to_batch(columns, verdicts)
         kept += batch.structures.num_rows
+        known.update(_known(batch.structures))  # += would forget what none has
         reasons += tally(batch.refused["reason"].to_pylist())
         if len(examples) < 3:
             examples += [f"{row['record']}: {row['reason']}" for row in batch.refused.slice(0, 3).to_pylist()]
@@ -73,8 +82,17 @@ def read_database(
             f"is it really {SOURCES[source]} (data.source: {source})?"
         )
     logger.info(f"{done:,} records: {kept:,} kept, {done - kept:,} refused")
+    for what, n in known.items():
+        logger.info(f"  {n:,} of {kept:,} kept with {what}")
     for reason, n in reasons.most_common():
         logger.info(f"  {n:,} {reason}")
+
+
+def _known(structures: pa.Table) -> Counter[str]:
+    """How many structures have an identifier, energies and remarks of their own."""
+    named = sum(not UNNAMED.fullmatch(name) for name in structures["material_id"].to_pylist())
+    others = (structures.num_rows - structures[name].null_count for name in OWN)
+    return Counter(dict(zip(KNOWN, (named, *others), strict=True)))
 
 
 def _batches(source: str, path: str | Path | None, chunk: int, threads: int, download: str | Path) -> Iterator[Columns]:
@@ -89,18 +107,26 @@ def _batches(source: str, path: str | Path | None, chunk: int, threads: int, dow
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; correct data.path (relative to {Path.cwd()})")
-    if source == "folder":
+    if source == "folder" or (source == "mp_dump" and (path.is_dir() or folder.is_archive(path))):
         return _gather(folder.read(path, threads))
     if path.is_dir():
         raise InputError(f"{path}: a folder; source {source} needs the path of {SOURCES[source]}")
     if source == "parquet":
-        return parquet.read(path)
+        return parquet.read(path, threads)
     if source == "csv":
         return _gather(csv_cif.read(path, threads))
-    return _gather(documents.read(path) if source == "mp_dump" else ase_database.read(path))
+    return _gather(documents.read(path, threads) if source == "mp_dump" else ase_database.read(path))
 
 
 def _gather(records: Iterable[Record]) -> Iterator[Columns]:
-    records = progress(records, None, "records")
-    while block := list(islice(records, ROWS)):
+    """Records in blocks that fit the memory, however large each is."""
+    block: list[Record] = []
+    atoms = 0
+    for record in progress(records, None, "records"):
+        block.append(record)
+        atoms += record.numbers.size
+        if len(block) >= ROWS or atoms >= ATOMS:
+            yield to_columns(block)
+            block, atoms = [], 0
+    if block:
         yield to_columns(block)

@@ -39,7 +39,6 @@ def select_training(asu: pa.Table, options: TrainingOptions, run_seed: int) -> t
 
     :param asu: a table of ``tables.ASU``.
     :returns: a table of ``tables.TRAINING``, and rows of ``tables.REFUSED`` for all others.
-    :raises InputError: if nothing is left to learn from.
     """
     n_sites, spacegroup = asu["n_sites"].to_numpy(), asu["spacegroup"].to_numpy()
     fits = np.isin(n_sites, options.n_sites)
@@ -57,16 +56,9 @@ def select_training(asu: pa.Table, options: TrainingOptions, run_seed: int) -> t
         if not keep
     ]
     kept = asu.filter(pa.array(fits & symmetric))
-    if not kept.num_rows:
-        raise InputError(
-            f"data: none of the {asu.num_rows:,} structures has {wanted} sites and space group"
-            f" {options.min_spacegroup} or higher; widen training.n_sites or use a larger database"
-        )
     templates = Templates.from_table(kept)
     keys = isopointal_types(templates)
     split = ["held-out" if _draw(run_seed, key) < options.held_out else "train" for key in keys]
-    if "train" not in split:
-        raise InputError("training.held_out: every template is held out; make it smaller")
     kept = kept.append_column("isopointal_type", pa.array(keys, pa.string()))
     kept = kept.append_column("fingerprint", pa.array(fingerprints(templates), pa.string()))
     kept = kept.append_column("split", pa.array(split, pa.string()))

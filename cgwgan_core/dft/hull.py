@@ -4,7 +4,7 @@ Energies of different engines do not compare, so elements, known phases and cand
 hull is mixed, and named so: the candidates are the engine's there, the known phases the database's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ CORRECTED, UNCORRECTED = "formation_energy_per_atom", "uncorrected_formation_ene
 DATABASE, POTENTIAL = "database_formation_energy_per_atom", "potential_formation_energy_per_atom"
 NEAR, WRONG = 0.05, 0.1
 """eV/atom: near the hull; a potential's distance that is further than this from DFT's is wrong."""
+ROUNDING = 1e-9
+"""eV/atom."""
 COLUMNS = (
     *("energy_per_atom", CORRECTED, UNCORRECTED, "fitted", "reference", "energy_above_hull"),
     *("energy_above_hull_uncorrected", "energy_above_mixed_hull", "mixed_shift", "energy_above_joint_hull"),
@@ -81,23 +83,38 @@ def own_hull(rows: Sequence[Row], column: str = CORRECTED) -> Hull:
     return Hull(((row["formula"], row[column]) for row in known), _elements(rows))
 
 
-def counts(rows: Sequence[Mapping[str, Any]], column: str = "energy_above_hull") -> dict[str, int]:
+def distance(row: Mapping[str, Any]) -> float | None:
+    """How high a crystal lies over the hull by the engine, eV/atom; ``None`` where it cannot be told.
+
+    Where that hull lacks phases, the distance can only be larger: the one to the mixed hull counts if it is.
+
+    :param row: of :func:`hulls`.
+    """
+    own, mixed = row["energy_above_hull"], row["energy_above_mixed_hull"]
+    if own is not None and mixed is not None and row["hull_missing"]:
+        return float(max(own, mixed))
+    return None if own is None else float(own)
+
+
+def counts(
+    rows: Sequence[Mapping[str, Any]], above: Callable[[Mapping[str, Any]], float | None] = distance
+) -> dict[str, int]:
     """How many candidates hold.
 
     :param rows: of :func:`hulls`.
-    :param column: the distance that counts.
+    :param above: the distance that counts, of a row.
     :returns: candidates that have an energy; a distance; lie on the hull or below; no further than :data:`NEAR` above;
         whose distance by the potential is wrong by more than :data:`WRONG`.
     """
     candidates = [row for row in rows if row["kind"] == CANDIDATE]
-    found = [row for row in candidates if row[column] is not None]
-    both = [row for row in found if row["potential_energy_above_hull"] is not None]
+    found = [(height, row) for row in candidates if (height := above(row)) is not None]
+    both = [(height, row) for height, row in found if row["potential_energy_above_hull"] is not None]
     return {
         "with_energy": sum(row["energy_per_atom"] is not None for row in candidates),
         "with_distance": len(found),
-        "on_or_below": sum(row[column] <= ON_HULL for row in found),
-        "near": sum(row[column] <= NEAR for row in found),
-        "wrong": sum(abs(row[column] - row["potential_energy_above_hull"]) > WRONG for row in both),
+        "on_or_below": sum(height <= ON_HULL for height, _ in found),
+        "near": sum(height <= NEAR for height, _ in found),
+        "wrong": sum(abs(height - row["potential_energy_above_hull"]) > WRONG for height, row in both),
     }
 
 
@@ -181,7 +198,9 @@ class _Judge:
         if self._no_distance(row, hull):
             return None
         above = float(row[column]) - hull.energy_per_atom(row["formula"])
-        return max(above, 0.0) if row["kind"] == KNOWN_PHASE or hull is self._joint else above  # rounding
+        if row["kind"] == KNOWN_PHASE or hull is self._joint:  # parts of the hull: below it by rounding only
+            return above if above > ROUNDING else 0.0
+        return above
 
     def _mixed_shift(self, formula: str) -> float | None:
         engine, database = _lowest(self._computed, CORRECTED), _lowest(self._known, DATABASE)

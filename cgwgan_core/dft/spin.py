@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from cgwgan_core.crystallography.symmetry import SymmetryError, find_symmetry
 from cgwgan_core.workflow.arrays import Floats
@@ -28,6 +29,10 @@ _SHELLS = {
 }
 MOMENTS = {symbol: moment for moment, symbols in _SHELLS.items() for symbol in symbols.split()}
 """μB at the start, of elements that may keep a moment in a crystal: those with open d or f shells."""
+RADICALS = {"N": 1.3, "O": 1.42, "F": 2.2, "Cl": 2.8}
+"""Å; atoms that have one of their own kind this near may share an unpaired electron, as in O2− and F2−."""
+RADICAL_MOMENT = 0.5
+"""μB at the start, of such an atom."""
 COLLAPSED = 0.05
 """μB; a crystal all of whose moments end lower is not magnetic."""
 
@@ -36,16 +41,17 @@ def starts(atoms: Atoms) -> list[tuple[str, Floats]]:
     """Names and initial moments (μB per atom) of the starts of a crystal, ferromagnetic first.
 
     Antiferromagnetic starts are all collinear orders with as many moments up as down (one more of an odd number) that
-    differ by the crystal's symmetry or by turning all moments round, of at most :data:`MAX_SITES` magnetic atoms. A
-    crystal without elements of :data:`MOMENTS` has one start, without moments. Atoms that come with moments, as those
-    of O2 do, have no other start.
+    differ by the crystal's symmetry or by turning all moments round, of at most :data:`MAX_SITES` magnetic atoms.
+    :data:`RADICALS` start with moments up in all of them. A crystal without either has one start, without moments.
+    Atoms that come with moments, as those of O2 do, have no other start.
     """
     if (given := atoms.get_initial_magnetic_moments()).any():
         return [(FERRO, given)]
     moments = np.array([MOMENTS.get(symbol, 0.0) for symbol in atoms.symbols])
     sites = np.flatnonzero(moments)
+    moments[_radicals(atoms)] = RADICAL_MOMENT
     none = (NONE, np.zeros(len(atoms)))
-    if not len(sites):
+    if not moments.any():
         return [none]
     found = [(FERRO, moments)]
     if 2 <= len(sites) <= MAX_SITES:
@@ -54,6 +60,12 @@ def starts(atoms: Atoms) -> list[tuple[str, Floats]]:
             order[sites] = signs
             found.append((f"{ANTI}{number}", moments * order))
     return [*found, none]
+
+
+def _radicals(atoms: Atoms) -> list[int]:
+    """Atoms that may share an unpaired electron with a neighbour of their own kind."""
+    pairs = {(symbol, symbol): reach for symbol, reach in RADICALS.items()}
+    return sorted(set(neighbor_list("i", atoms, pairs).tolist()))
 
 
 def is_magnetic(moments: Sequence[float] | None) -> bool:

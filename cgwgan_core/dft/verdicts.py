@@ -5,17 +5,15 @@ from typing import Any
 
 from cgwgan_core.dft.calculation import CONVERGED
 from cgwgan_core.dft.crystals import CANDIDATE, KNOWN_PHASE
-from cgwgan_core.dft.hull import CORRECTED, counts, hulls
+from cgwgan_core.dft.hull import CORRECTED, counts, distance, hulls
 
 Row = dict[str, Any]
-DISTANCES = ("energy_above_hull", "energy_above_mixed_hull")
-"""Columns that tell how high a crystal lies: over the engine's own hull, or else over the database's."""
 
 
 def height(row: Row) -> float | None:
-    """Distance to the engine's own hull, or, where something is missing there, to the mixed one, eV/atom."""
-    found = [row[column] for column in DISTANCES if row[column] is not None]
-    return float(found[0]) if found else None
+    """Distance to the hull by the engine, or, where it has none, to the mixed one, eV/atom."""
+    own, mixed = distance(row), row["energy_above_mixed_hull"]
+    return own if own is not None or mixed is None else float(mixed)
 
 
 def best(rows: Sequence[Row], n: int) -> list[str]:

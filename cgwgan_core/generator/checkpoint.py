@@ -29,8 +29,6 @@ SCRATCH = "scratch"
 """Value of ``model.init`` that starts from random weights."""
 PRETRAINED = "pretrained"
 """Value of ``model.init`` that starts from the checkpoint that comes with the package."""
-SHIPPED = Path(__file__).parent / "generator.ckpt"
-"""That checkpoint; docs/MODEL_CARD.md says what it is."""
 LEAST = {
     "max_steps": 0, "latent": 1, "batch_size": 2, "n_critic": 1, "likelihood": 0, "collisions": 0, "energy_score": 0,
 }  # fmt: skip
@@ -182,7 +180,7 @@ def load_generator(path: str | Path) -> TrainedModel:
         critic.load_state_dict(content["critic"])
         known = {side: _unpacked(packed) for side, packed in content["known"].items()}
         return TrainedModel(encoder, generator.eval(), critic.eval(), options, content["data"], content["steps"], known)
-    except (KeyError, TypeError, RuntimeError, InputError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, InputError) as error:
         raise InputError(
             f"{path}: a damaged checkpoint, or one of another version ({first_line(error)}); train it again"
         ) from None

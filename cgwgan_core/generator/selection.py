@@ -18,6 +18,7 @@ from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.arrays import Booleans, Floats
 from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.logs import logger
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,6 @@ def merge(
     :param tolerance: within which two templates are the same.
     :param threads: that compare; the result does not depend on it.
     :returns: a table of ``tables.TEMPLATES``, and the counts of all: ``sampled``, ``kept``, ``refused``.
-    :raises InputError: if none is left.
     """
     seen, sides = Distinct(tolerance, threads), {side: Distinct(tolerance, threads) for side in known}
     for side, distinct in sides.items():
@@ -172,7 +172,7 @@ def merge(
         refused.update(part["refused"])
     refused = +refused
     if not table.num_rows:
-        raise InputError(f"templates: none of {sampled:,} samples passed ({dict(refused)}); train longer or draw more")
+        logger.warning(f"warning: none of {sampled:,} templates passed, so there will be no candidates")
     columns = {
         **{name: table[name] for name in table.column_names},
         "template_id": [f"t{i:07d}" for i in range(1, table.num_rows + 1)],

@@ -55,7 +55,6 @@ from cgwgan_core.generator.checkpoint import (
     FORMAT,
     PRETRAINED,
     SCRATCH,
-    SHIPPED,
     ModelOptions,
     TrainedModel,
     build,
@@ -69,6 +68,7 @@ from cgwgan_core.generator.encoding.encoders import ENCODERS
 from cgwgan_core.generator.encoding.protocol import Encoded, Encoder
 from cgwgan_core.generator.networks import Critic, Generator
 from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.workflow.arrays import Booleans, Floats
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import replacing
@@ -163,6 +163,11 @@ def _train(
     callbacks: Sequence[Callback],
 ) -> tuple[TrainedModel, list[list[float]]]:
     """The model, and the rows of its curve."""
+    if not len(templates):
+        raise InputError(
+            f"training: no structure of the database is left to learn from, {len(held_out):,} are held out; widen "
+            "training.n_sites, lower training.held_out, or use a larger database"
+        )
     weights = draw_weights(templates, options.duplicate_exponent)
     encoder = ENCODERS[options.encoder].fit(templates, weights) if start is None else start.encoder
     covered = _covered(encoder, templates, options.init)

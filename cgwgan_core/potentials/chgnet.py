@@ -14,11 +14,11 @@ import chgnet
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import atomic_numbers
 from chgnet.graph.crystalgraph import TORCH_DTYPE, CrystalGraph
 from chgnet.model.model import BatchedGraph
 from chgnet.model.model import CHGNet as Model
 
+from cgwgan_core.potentials.facts import MPTRJ
 from cgwgan_core.potentials.neighbours import Neighbours
 from cgwgan_core.potentials.protocol import Batch, Potential
 from cgwgan_core.workflow.provenance import digest_file
@@ -45,8 +45,8 @@ class CHGNet(Potential):
         self.versions = {"chgnet": version("chgnet"), "torch": version("torch")}
 
     def unknown(self, symbols: set[str]) -> set[str]:
-        """Elements beyond plutonium."""
-        return {symbol for symbol in symbols if atomic_numbers[symbol] > 94}
+        """Elements that it never met in training, whether it has parameters for them or not."""
+        return symbols - MPTRJ
 
     def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:
         """Evaluate one batch as one graph."""

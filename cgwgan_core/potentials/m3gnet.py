@@ -24,6 +24,7 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch_geometric.data import Batch as GraphBatch
 
+from cgwgan_core.potentials.facts import scale_of
 from cgwgan_core.potentials.neighbours import Neighbours
 from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, EnergyScale, Potential
@@ -303,8 +304,7 @@ def _compile(model: Any) -> None:
 
 
 def _energy_scale(name: str, given: str | None) -> EnergyScale:
-    told = {"matpes": "matpes", "mp-2021": "mp_uncorrected"}
-    scale = given or next((s for key, s in told.items() if key in name.lower()), None)
+    scale = scale_of("m3gnet", name, given)
     if scale not in ENERGY_SCALES:
         raise InputError(
             f"potential: the name {name} does not tell the energy scale; "

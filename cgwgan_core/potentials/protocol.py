@@ -123,7 +123,7 @@ class Potential(ABC):
 
     @abstractmethod
     def unknown(self, symbols: set[str]) -> set[str]:
-        """Those of the elements that the potential has no parameters for."""
+        """Those of the elements that the potential was not trained on."""
 
     @abstractmethod
     def compute(self, crystals: Sequence[Atoms], pairs: Sequence[Neighbours], forces: bool, stress: bool) -> Batch:

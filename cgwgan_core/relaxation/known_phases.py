@@ -17,7 +17,8 @@ from cgwgan_core.relaxation.columns import energy_columns
 from cgwgan_core.relaxation.defects import KINDS, NO_ENERGY, Doubts, energy_doubts, grave, in_words, structural_doubts
 from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax_each
-from cgwgan_core.screening.energetics import Hull, references
+from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.screening.references import references
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.logs import logger
 from cgwgan_core.workflow.refusals import OK

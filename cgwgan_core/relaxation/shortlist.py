@@ -24,6 +24,7 @@ from cgwgan_core.relaxation.descent import SYMPREC_AFTER, Relaxation, Relaxed
 from cgwgan_core.relaxation.relax import relax, relax_each
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.screening.energetics import Hull
+from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.seeds import derive_seed
 
 RATTLE = 0.05
@@ -59,8 +60,7 @@ def candidates_of_shard(ranked: pa.Table, shard: int, shards: int) -> pa.Table:
 
     :param ranked: a table of ``tables.RANKED``.
     """
-    new = ranked.filter(ranked["known_match"].is_null())
-    return new.take(list(range(shard, new.num_rows, shards)))
+    return tables.dealt_to(ranked.filter(ranked["known_match"].is_null()), shard, shards)
 
 
 def relax_candidates(

@@ -1,4 +1,4 @@
-"""Tables of the report as cells, each with what it shows and what it is sorted by."""
+"""Tables of the report as cells, each with what it shows and what it stands for."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from cgwgan_core.results.text import NONE, fixed, formula_html, spacegroup_html
 MOST_ROWS = 500
 """Rows that a table of the report shows at most; the files hold the others."""
 LAST = 1e99
-"""Sorts what has no number behind all numbers."""
+"""What has no number stands for this."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Cell:
 
     text: str | Markup
     sort: str | float
-    """What the reader's browser sorts the column by."""
+    """Number or text that it stands for: columns of numbers are set to the right."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report, sortable by its heads."""
+    """A table of the report."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -36,7 +36,7 @@ class Table:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    """A table, cut to :data:`MOST_ROWS`; a column is numeric if all its cells are sorted by numbers."""
+    """A table, cut to :data:`MOST_ROWS`; a column is numeric if all its cells stand for numbers."""
     numeric = [bool(rows) and all(isinstance(row[i].sort, (int, float)) for row in rows) for i in range(len(heads))]
     return Table(heads, rows[:MOST_ROWS], numeric, max(0, len(rows) - MOST_ROWS))
 

@@ -16,15 +16,14 @@ from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.relaxation.known_phases import ON_HULL
 from cgwgan_core.results import cells
 from cgwgan_core.results.cells import Table
-from cgwgan_core.results.figures import Distances
 from cgwgan_core.results.funnel import RunFiles
-from cgwgan_core.results.text import fixed, formula_text
+from cgwgan_core.results.text import fixed
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.refusals import OK, category
 
 Row = Mapping[str, Any]
 NAMED = 5
-"""Crystals furthest from the diagonal that the figure names, and candidates that DFT should see next."""
+"""Candidates that DFT should see next."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class ByDft:
     """What that hangs on: corrections, the other candidates, relaxation, phonons."""
     candidates: Table
     known: Table
-    distances: Distances
     error: str
     """How large the potential's error is, and what it depends on."""
     coming: Table
@@ -62,7 +60,6 @@ def by_dft(files: RunFiles, survivors: Sequence[Row]) -> ByDft | None:
         more(rows),
         candidates_table(rows, groups),
         known_table(rows),
-        distances(rows),
         error_in_words(correction, rows),
         next_table(coming, groups),
     )
@@ -94,11 +91,14 @@ def more(rows: Sequence[Row]) -> str:
     said = []
     if placed := [row for row in _candidates(rows) if row["energy_above_hull"] is not None]:
         lacking = sum(row["hull_missing"] is not None for row in placed)
-        without = counts(rows, "energy_above_hull_uncorrected")["on_or_below"]
+        without = counts(rows, lambda row: row["energy_above_hull_uncorrected"])["on_or_below"]
         heights = [row["energy_above_joint_hull"] for row in placed]
         joint = sum(height is not None and height <= ON_HULL for height in heights)
         if lacking:
-            said.append(f"The hull lacks phases below {lacking:,} of them, which can only lie higher.")
+            said.append(
+                f"The hull lacks phases below {lacking:,} of them, which can only lie higher: the distance to the "
+                "mixed hull counts where it is larger."
+            )
         said += [
             f"Without corrections of anions, {without:,} {_verb(without)} on the hull or below.",
             f"Candidates compete, too: {joint:,} {_verb(joint)} on the joint hull of known phases and candidates.",
@@ -172,7 +172,7 @@ def _potential(rows: Sequence[Row]) -> str:
     return " and ".join(sorted({row["potential"] for row in rows} - {None})) or "the potential"
 
 
-# ----------------------------------------------------------------------------------- tables and figure
+# ---------------------------------------------------------------------------------------------- tables
 
 
 def candidates_table(rows: Sequence[Row], groups: Mapping[str, int]) -> Table:
@@ -266,19 +266,6 @@ def next_table(coming: Sequence[Row], groups: Mapping[str, int]) -> Table:
     return cells.table(heads, found[:NAMED])
 
 
-def distances(rows: Sequence[Row]) -> Distances:
-    """Distances to the hull by DFT and potential, of all crystals that have both."""
-    both = [row for row in rows if None not in (row["energy_above_hull"], row["potential_energy_above_hull"])]
-    off = {row["crystal_id"]: abs(row["energy_above_hull"] - row["potential_energy_above_hull"]) for row in both}
-    named = sorted((name for name in off if off[name] > NEAR), key=lambda name: -off[name])[:NAMED]
-    return Distances(
-        potential=[row["potential_energy_above_hull"] for row in both],
-        dft=[row["energy_above_hull"] for row in both],
-        candidate=[row["kind"] == CANDIDATE for row in both],
-        names=[formula_text(row["formula"]) if row["crystal_id"] in named else "" for row in both],
-    )
-
-
 def _spins(row: Row) -> str:
     """The order that is lowest, and the moment of the cell where it is one."""
     moment = row["magnetic_moment"]
@@ -299,6 +286,8 @@ def _remarks(row: Row) -> str:
         row["hull_missing"] and f"the hull lacks {row['hull_missing']}",
         row["fitted"] and f"energy of {row['fitted']} fitted to the database",
         row["reference"],
+        row["known_match"] and f"relaxes to the known {row['known_match']}",
+        row["duplicate_of"] and f"relaxes to the crystal of {row['duplicate_of']}",
         row["relaxation"] not in (None, CONVERGED) and f"relaxation: {row['relaxation']}",
         row["phonons"] not in (None, CONVERGED) and f"phonons: {row['phonons']}",
         row["remedies"] and f"tried again with {', '.join(row['remedies'])}",

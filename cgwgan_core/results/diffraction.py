@@ -1,6 +1,7 @@
 """Powder diffraction patterns, and how alike they are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
@@ -12,6 +13,26 @@ ANGLES = np.arange(10.0, 80.0, 0.05)
 """2θ in degrees, of the patterns that are compared; copper's Kα."""
 WIDTH = 0.5
 """Full width at half maximum of a line, degrees."""
+
+FAINT = 1.0
+"""Per cent of the strongest line; weaker ones are not drawn."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a powder pattern."""
+
+    angles: list[float]
+    """2θ, degrees."""
+    heights: list[float]
+    """Per cent of the strongest."""
+
+
+def lines(structure: Structure) -> Lines:
+    """The lines of a crystal's pattern by copper's Kα that are not :data:`FAINT`."""
+    found = XRDCalculator(wavelength="CuKa").get_pattern(structure, two_theta_range=(ANGLES[0], ANGLES[-1]))
+    seen = np.asarray(found.y) >= FAINT
+    return Lines(np.asarray(found.x)[seen].round(3).tolist(), np.asarray(found.y)[seen].round(1).tolist())
 
 
 def patterns(structures: Sequence[Structure]) -> Floats:

@@ -1,7 +1,6 @@
-"""The figures of the report: each function takes plain arrays and gives one SVG, the same bytes every time.
+"""The figures that stand alone as SVG files: each function takes plain arrays and gives the same bytes every time.
 
-Text stays text, so that a reader can select and search it. The SVG carries no date, no address and no outside
-reference, and its identifiers start with the figure's name, so that many figures can stand in one page.
+Text is drawn as outlines, on white. The SVG carries no date, no address and no outside reference.
 """
 
 import io
@@ -9,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -17,13 +15,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from cgwgan_core.crystallography.spacegroups import CRYSTAL_SYSTEMS, crystal_systems
 from cgwgan_core.generator.distributions import DENSITY_EDGES, histogram, overlap
 from cgwgan_core.results.funnel import Funnel, Stage
-from cgwgan_core.results.text import symbol_text
 from cgwgan_core.workflow.arrays import Floats
 
 INK, MUTED, GRID = "#1d2733", "#6b7683", "#e3e7eb"
@@ -55,6 +51,7 @@ _STYLE: dict[str, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "svg.hashsalt": "cgwgan",
+    "svg.fonttype": "path",
 }
 _WIDTH = 7.4  # inches: the width of the report's column
 
@@ -78,20 +75,6 @@ class Bands:
     """Distance of each labelled point, 1/Å."""
     labels: Sequence[str]
     """Its label as it is printed, with both names where the path jumps (``X|U``)."""
-
-
-@dataclass(frozen=True)
-class Distances:
-    """Distances to the hull by DFT and a potential, each by its own hull, one entry for each crystal."""
-
-    potential: Sequence[float]
-    """eV/atom."""
-    dft: Sequence[float]
-    """eV/atom."""
-    candidate: Sequence[bool]
-    """Whether it is a candidate, or a known phase."""
-    names: Sequence[str]
-    """What is written beside it; mostly nothing."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +115,9 @@ _GROUPS = (
 )
 
 
-def figure_funnel(funnel: Funnel, standalone: bool = False) -> str:
-    """The counts of a run as horizontal bars on a logarithmic scale, what was refused pale and in grey.
-
-    :param standalone: an SVG file by itself, with its text drawn as outlines on white, instead of a part of
-        the report.
-    """
-    with _styled(standalone):
+def figure_funnel(funnel: Funnel) -> str:
+    """The counts of a run as horizontal bars on a logarithmic scale, what was refused pale and in grey."""
+    with _styled():
         row, gap = 1.0, 0.42
         groups = [
             (name, colour, [stage for stage in funnel.stages if stage.key in keys])
@@ -169,7 +148,7 @@ def figure_funnel(funnel: Funnel, standalone: bool = False) -> str:
         axes.text(
             -0.03, -0.005, "logarithmic scale", size=7, color=MUTED, transform=axes.transAxes, ha="right", va="top"
         )
-        return _svg(figure, "funnel", what, standalone)
+        return _svg(figure, what)
 
 
 def _log(n: int) -> float:
@@ -217,54 +196,38 @@ def _refusals(stage: Stage) -> str:
     return " · ".join(shown)
 
 
-def figure_spacegroups(real: ArrayLike, generated: ArrayLike) -> str:
-    """Shares of the 20 space groups that are most frequent in the training set, and in words of all others.
+def figure_crystal_systems(real: ArrayLike, generated: ArrayLike) -> str:
+    """Shares of the seven crystal systems, as pairs of bars.
 
-    :param real: numbers of the training templates, (N,).
-    :param generated: numbers of the generated templates, (M,).
+    :param real: space groups of the training templates, (N,).
+    :param generated: space groups of the generated templates, (M,).
     """
-    p, q = (np.bincount(np.asarray(x, int), minlength=231) / max(np.size(x), 1) for x in (real, generated))
-    first = [int(g) for g in np.lexsort((np.arange(231), -p))[:20] if p[g] > 0]
-    others = f"all other groups: {100 * (1 - p[first].sum()):.0f} % and {100 * (1 - q[first].sum()):.0f} %"
-    what = f"Space groups: the {len(first)} most frequent of the training set"
-    some = np.size(real) and np.size(generated)
-    return _pairs("spacegroups", p[first], q[first], [*map(symbol_text, first)], what, note=others if some else "")
-
-
-def figure_crystal_systems(real: ArrayLike, generated: ArrayLike, standalone: bool = False) -> str:
-    """Shares of the seven crystal systems; parameters as in :func:`figure_spacegroups` and :func:`figure_funnel`."""
     p, q = (
         np.array([np.sum(crystal_systems(x) == system) for system in CRYSTAL_SYSTEMS]) / max(np.size(x), 1)
         for x in (real, generated)
     )
-    return _pairs("systems", p, q, CRYSTAL_SYSTEMS, "Crystal systems", width=_WIDTH / 2, standalone=standalone)
+    with _styled():
+        figure, axes = _figure(_WIDTH / 2, 2.9, left=0.14, right=0.985, bottom=0.25, top=0.91)
+        x = np.arange(len(CRYSTAL_SYSTEMS))
+        axes.bar(x - 0.2, 100 * p, 0.4, color=REAL, linewidth=0)
+        axes.bar(x + 0.2, 100 * q, 0.4, color=GENERATED, linewidth=0)
+        axes.set_xticks(x, CRYSTAL_SYSTEMS, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(axis="x", length=0, pad=1)
+        axes.set(ylabel="Share of templates (%)", xlim=(-0.6, len(CRYSTAL_SYSTEMS) - 0.4))
+        axes.set_ylim(0, 130 * max([0.01, *p, *q]))  # room for the names above the bars
+        axes.set_title("Crystal systems")
+        axes.grid(axis="y")
+        _legend(axes, [("training", REAL), ("generated", GENERATED)])
+        return _svg(figure, "Crystal systems: shares in the training set and among generated templates")
 
 
-def figure_n_atoms(real: ArrayLike, generated: ArrayLike) -> str:
-    """Shares of the numbers of atoms in the conventional cell, in at most 12 classes of equal width.
-
-    :param real: atoms of the training templates, (N,).
-    :param generated: atoms of the generated templates, (M,).
-    """
-    both = np.concatenate([np.asarray(real, int), np.asarray(generated, int)])
-    last = np.percentile(both, 98) if both.size else 1
-    step = next(width for width in (2, 4, 6, 8, 10, 12, 16, 20, 30, 40, 10**6) if width * 12 >= last)
-    n = max(2, int(np.ceil(last / step)))
-    edges = np.arange(n + 1) * step + 0.5  # the last class also holds all beyond it
-    labels = [f"{int(a + 0.5)}–{int(b - 0.5)}" for a, b in pairwise(edges)]
-    labels[-1] = f"≥ {int(edges[-2] + 0.5)}"
-    p, q = histogram(real, edges), histogram(generated, edges)
-    return _pairs("atoms", p, q, labels, "Atoms in the conventional cell", width=_WIDTH / 2)
-
-
-def figure_number_density(real: ArrayLike, generated: ArrayLike, standalone: bool = False) -> str:
+def figure_number_density(real: ArrayLike, generated: ArrayLike) -> str:
     """Distributions of number density, with their overlap Σ min(p, q).
 
     :param real: number densities of the training templates, (N,), 1/Å³.
     :param generated: number densities of the generated templates, (M,), 1/Å³.
-    :param standalone: as in :func:`figure_funnel`.
     """
-    with _styled(standalone):
+    with _styled():
         figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
         edges = DENSITY_EDGES
         p, q = histogram(real, edges), histogram(generated, edges)
@@ -281,199 +244,37 @@ def figure_number_density(real: ArrayLike, generated: ArrayLike, standalone: boo
         if np.size(real) and np.size(generated):
             text = f"overlap Σ min(p, q) = {overlap(p, q):.3f}"
             axes.text(0.99, 0.74, text, transform=axes.transAxes, ha="right", va="top", size=8.5)
-        return _svg(figure, "density", "Distributions of number density, training and generated templates", standalone)
+        return _svg(figure, "Distributions of number density, training and generated templates")
 
 
-def figure_latent(real: Sequence[Sequence[float]], generated: Sequence[Sequence[float]]) -> str:
-    """The critic's latent space in two dimensions, a point for each template; empty text for none.
-
-    :param real: places of training templates, (N, 2); axes have no unit.
-    :param generated: places of generated templates, (M, 2).
-    """
-    if not len(real) or not len(generated):
-        return ""
-    with _styled():
-        figure, axes = _figure(_WIDTH, 4.6, left=0.03, right=0.985, bottom=0.06, top=0.985)
-        parts = [np.asarray(x, dtype=float) for x in (real, generated)]
-        points = np.concatenate(parts)
-        colours = np.repeat([REAL, GENERATED], [len(part) for part in parts])
-        # in an order that lets neither set lie on top of the other
-        order = np.random.default_rng(0).permutation(len(points))
-        x, y = points[order].T
-        axes.scatter(x, y, s=10, c=colours[order], alpha=0.8, linewidth=0)
-        low, span = points.min(0), np.ptp(points, axis=0)
-        axes.set_xlim(low[0] - 0.04 * span[0], low[0] + 1.25 * span[0])  # room for the names
-        axes.set_ylim(low[1] - 0.04 * span[1], low[1] + 1.04 * span[1])
-        axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
-        _legend(axes, [(f"training, {len(real):,}", REAL), (f"generated, {len(generated):,}", GENERATED)], step=0.05)
-        return _svg(figure, "latent", "The critic's latent space by t-SNE, training and generated templates")
-
-
-def _pairs(
-    name: str,
-    p: Floats,
-    q: Floats,
-    labels: Sequence[str],
-    what: str,
-    width: float = _WIDTH,
-    note: str = "",
-    standalone: bool = False,
-) -> str:
-    """Pairs of bars, real and generated, one pair for each class."""
-    with _styled(standalone):
-        wide = width > 5
-        figure, axes = _figure(width, 2.9, left=0.075 if wide else 0.14, right=0.985, bottom=0.25, top=0.91)
-        x = np.arange(len(labels))
-        axes.bar(x - 0.2, 100 * p, 0.4, color=REAL, linewidth=0)
-        axes.bar(x + 0.2, 100 * q, 0.4, color=GENERATED, linewidth=0)
-        axes.set_xticks(x, labels, rotation=45, ha="right", rotation_mode="anchor")
-        axes.tick_params(axis="x", length=0, pad=1)
-        axes.set(ylabel="Share of templates (%)", xlim=(-0.6, len(labels) - 0.4))
-        axes.set_ylim(0, 130 * max([0.01, *p, *q]))  # room for the names above the bars
-        axes.set_title(what)
-        axes.grid(axis="y")
-        _legend(axes, [("training", REAL), ("generated", GENERATED)])
-        axes.text(0.99, 0.76, note, transform=axes.transAxes, ha="right", va="top")
-        shown = f"{what}: shares in the training set and among generated templates"
-        return _svg(figure, name, shown, standalone)
-
-
-def figure_training(curve: Mapping[str, ArrayLike]) -> str:
-    """The critic's estimate of the Wasserstein distance over the training, and its gradient penalty.
-
-    :param curve: columns of ``training.csv``: step, and wasserstein, gradient_penalty where there are such.
-    """
-    panels = [
-        ("wasserstein", "Wasserstein distance,\nthe critic's estimate"),
-        ("gradient_penalty", "Gradient penalty"),
-    ]
-    panels = [(column, label) for column, label in panels if column in curve] or panels[:1]
-    with _styled():
-        figure = Figure(figsize=(_WIDTH, 2.5))
-        figure.subplots_adjust(left=0.1, right=0.985, bottom=0.19, top=0.94, wspace=0.3)
-        for place, (column, label) in enumerate(panels, start=1):
-            axes = figure.add_subplot(1, len(panels), place)
-            step, value = (np.asarray(curve.get(c, []), dtype=float) for c in ("step", column))
-            axes.plot(step, value, color=REAL, linewidth=0.7)
-            if len(value) >= 20:
-                window = max(5, len(value) // 20)
-                axes.plot(step, _running_median(value, window), color=GENERATED, linewidth=1.6)
-            axes.set(xlabel="Generator step", ylabel=label)
-            axes.grid(axis="y")
-        return _svg(figure, "training", "Course of the training over generator steps")
-
-
-def _running_median(values: Floats, window: int) -> Floats:
-    padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
-    found: Floats = np.median(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1)
-    return found
-
-
-def figure_energies(screened: ArrayLike, shortlist: ArrayLike) -> str:
-    """Energies above the hull of all screened candidates and of the shortlist, counts on a logarithmic scale.
-
-    :param screened: (N,), eV/atom; not-a-number where there is none.
-    :param shortlist: (M,), eV/atom, a part of the same candidates.
-    """
-    values = [np.asarray(x, dtype=float) for x in (screened, shortlist)]
-    values = [x[np.isfinite(x)] for x in values]
-    with _styled():
-        figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
-        everything = np.concatenate(values)
-        low, high = (everything.min(), np.percentile(everything, 99)) if everything.size else (0.0, 1.0)
-        edges = np.linspace(low, max(high, low + 0.1), 61)
-        for x, colour in zip(values, (REAL, ACCENT), strict=True):
-            counts = np.histogram(np.clip(x, edges[0], edges[-1]), edges)[0]
-            axes.stairs(counts, edges, baseline=0.5, fill=True, color=colour, linewidth=0)
-        axes.set(yscale="log", xlabel="Energy above the hull (eV/atom)", ylabel="Candidates per bin")
-        axes.set_ylim(0.5, max(10, axes.get_ylim()[1]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-        if low < 0:
-            axes.axvline(0, color=INK, linewidth=0.8)
-        _legend(axes, [(f"screened, {len(values[0]):,}", REAL), (f"shortlist, {len(values[1]):,}", ACCENT)])
-        return _svg(figure, "energies", "Energies above the hull, all screened candidates and the shortlist")
-
-
-def figure_judges(rank: ArrayLike, difference: ArrayLike, best: ArrayLike) -> str:
-    """How much higher the judge puts candidates than the screening potential, by the latter's rank.
-
-    :param rank: (N,), from 1 on.
-    :param difference: (N,) eV/atom.
-    :param best: whether selected for the rank, or drawn at random, (N,).
-    """
-    x, y, chosen = np.asarray(rank, dtype=float), np.asarray(difference, dtype=float), np.asarray(best, dtype=bool)
-    with _styled():
-        figure, axes = _figure(_WIDTH, 2.7, left=0.095, right=0.985, bottom=0.17, top=0.96)
-        for mask, colour, size in ((chosen, GENERATED, 3), (~chosen, ACCENT, 9)):
-            axes.scatter(x[mask], y[mask], s=size, color=colour, linewidths=0, alpha=0.6, rasterized=True)
-        low, high = np.percentile(y, [1, 99]) if len(y) else (0.0, 1.0)
-        room = 0.1 * max(high - low, 0.1)
-        axes.set(xscale="log", xlabel="Rank by the screening potential", ylabel="Judge less screening (eV/atom)")
-        axes.set_ylim(low - room, high + 3 * room)
-        axes.axhline(0, color=INK, linewidth=0.8)
-        _legend(axes, [(f"selected, {chosen.sum():,}", GENERATED), (f"random, {(~chosen).sum():,}", ACCENT)])
-        return _svg(figure, "judges", "Difference of the judges' distances to the hull, by rank")
-
-
-def figure_dft(found: Distances) -> str:
-    """Distances to the hull by DFT over those by the potential; empty text for none."""
-    if not found.dft:
-        return ""
-    x, y, candidate = np.array(found.potential), np.array(found.dft), np.array(found.candidate)
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    room = 0.08 * max(high - low, 0.1)
-    with _styled():
-        figure, axes = _figure(_WIDTH / 2, 3.6, left=0.22, right=0.97, bottom=0.13, top=0.98)
-        axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
-        axes.locator_params(nbins=5)
-        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
-        for line in (axes.axhline, axes.axvline):
-            line(0, color=GRID, linewidth=0.7, zorder=0)
-        for mask, colour in ((~candidate, REAL), (candidate, GENERATED)):
-            axes.scatter(x[mask], y[mask], s=16, color=colour, linewidths=0, alpha=0.85)
-        for name, at_x, at_y in zip(found.names, x, y, strict=True):
-            across = (at_x - low) / max(high - low, 1e-9)
-            left = across > 0.8 or (at_y > at_x and across > 0.2)  # away from the diagonal, within the picture
-            axes.annotate(
-                name, (at_x, at_y), (-4 if left else 4, 0), textcoords="offset points", size=7,
-                ha="right" if left else "left", va="center",
-            )  # fmt: skip
-        axes.set(xlabel="Above the hull by the potential (eV/atom)", ylabel="Above the hull by DFT (eV/atom)")
-        entries = [(f"candidates, {candidate.sum():,}", GENERATED), (f"known phases, {(~candidate).sum():,}", REAL)]
-        _legend(axes, entries, step=0.06, top=0.12)
-        return _svg(figure, "dft", "Distances to the hull by DFT over those by the potential")
-
-
-def figure_bands(crystals: Sequence[Bands], standalone: bool = False) -> str:
-    """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none.
-
-    :param standalone: as in :func:`figure_funnel`; the lines, tens of thousands of points, then are pixels.
-    """
+def figure_bands(crystals: Sequence[Bands]) -> str:
+    """Phonon bands, one panel a crystal, imaginary frequencies below zero and in red; empty text for none."""
     if not crystals:
         return ""
     columns = min(2, len(crystals))
     rows = -(-len(crystals) // columns)
-    with _styled(standalone):
+    with _styled():
         figure = Figure(figsize=(_WIDTH, 2.7 * rows))
         margin = 0.42 / (2.7 * rows)
         figure.subplots_adjust(left=0.075, right=0.985, bottom=0.6 * margin, top=1 - margin, hspace=0.38)
         for place, crystal in enumerate(crystals):
             axes = figure.add_subplot(rows, columns, place + 1)
-            _draw_bands(axes, crystal, rasterized=standalone)
+            _draw_bands(axes, crystal)
             if place % columns == 0:
                 axes.set_ylabel("Frequency (THz)")
         names = ", ".join(crystal.title for crystal in crystals)
-        return _svg(figure, "bands", f"Phonon bands of {names}", standalone)
+        return _svg(figure, f"Phonon bands of {names}")
 
 
-def _draw_bands(axes: Axes, crystal: Bands, rasterized: bool) -> None:
+def _draw_bands(axes: Axes, crystal: Bands) -> None:
+    """Lines are pixels: they are tens of thousands of points."""
     x, y = crystal.distances, crystal.frequencies
     starts = sorted({0, *crystal.breaks})
     for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
         piece = slice(start, end)
         below = np.where(y[piece] < 0, y[piece], np.nan)
-        axes.plot(x[piece], y[piece], color=GENERATED, linewidth=0.8, rasterized=rasterized)
-        axes.plot(x[piece], below, color=IMAGINARY, linewidth=1.1, rasterized=rasterized)
+        axes.plot(x[piece], y[piece], color=GENERATED, linewidth=0.8, rasterized=True)
+        axes.plot(x[piece], below, color=IMAGINARY, linewidth=1.1, rasterized=True)
     axes.axhline(0, color=INK, linewidth=0.7)
     low, high = float(y.min()), float(y.max())
     axes.set(xlim=(x.min(), x.max()), ylim=(min(1.15 * low, -0.03 * high), 1.04 * high))
@@ -499,7 +300,7 @@ def figure_electrons(crystal: Electrons) -> str:
 
     Of two spins the first is drawn to the right and the second, in another colour, to the left.
     """
-    with _styled(standalone=True):
+    with _styled():
         figure = Figure(figsize=(_WIDTH, 3.6))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.2, 1))
         figure.subplots_adjust(left=0.085, right=0.985, bottom=0.12, top=0.92, wspace=0.06)
@@ -524,7 +325,7 @@ def figure_electrons(crystal: Electrons) -> str:
             axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
             axes.tick_params(axis="x", length=0)
         what = f"Electronic bands and density of states of {crystal.title}"
-        return _svg(figure, "electrons", what, standalone=True)
+        return _svg(figure, what)
 
 
 def _draw_dos(axes: Axes, crystal: Electrons) -> None:
@@ -560,10 +361,8 @@ def _room(ticks: Sequence[float], labels: Sequence[str], close: float) -> list[s
     return shown
 
 
-def _styled(standalone: bool = False) -> AbstractContextManager[None]:
-    """The style of all figures; text stays text in a page, and becomes outlines in an SVG by itself."""
-    rc = _STYLE | {"svg.fonttype": "path" if standalone else "none"}
-    return mpl.rc_context(rc)  # type: ignore[arg-type] # it asks for literal keys
+def _styled() -> AbstractContextManager[None]:
+    return mpl.rc_context(_STYLE)  # type: ignore[arg-type] # it asks for literal keys
 
 
 def _figure(width: float, height: float, **margins: float) -> tuple[Figure, Axes]:
@@ -584,20 +383,11 @@ def _legend(axes: Axes, entries: Sequence[tuple[str, str]], step: float = 0.1, t
         axes.text(*at, text, transform=axes.transAxes, ha="right", va="top", color=dark, weight="bold")
 
 
-def _svg(figure: Figure, name: str, what: str, standalone: bool = False) -> str:
-    """The figure as SVG, without date or generator, to stand in a page (or alone)."""
+def _svg(figure: Figure, what: str) -> str:
+    """The figure as SVG on white, without date or generator."""
     stream = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(stream, format="svg", metadata=nothing, transparent=not standalone, dpi=200)
+    figure.savefig(stream, format="svg", metadata=nothing, dpi=200)
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", stream.getvalue(), flags=re.DOTALL)
-    text = text[text.index("<svg") :]
-    if standalone:
-        head = '<?xml version="1.0" encoding="utf-8"?>\n'
-        return head + text.replace("<svg ", f'<svg role="img" aria-label="{what}" ', 1)
-    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href=", "href=")
-    # identifiers repeat from figure to figure, and a page needs each of them once
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
-    assert size is not None
-    tag = f'<svg role="img" aria-label="{what}" viewBox="0 0 {size[1]} {size[2]}">'
-    return re.sub(r"<svg [^>]*>", lambda _: tag, text, count=1)
+    head = '<?xml version="1.0" encoding="utf-8"?>\n'
+    return head + text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{what}" ', 1)

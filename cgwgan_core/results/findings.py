@@ -14,7 +14,7 @@ from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.results import hulls
 from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL, SECOND, STABLE, UNSTABLE, near_hull, with_second
 from cgwgan_core.results.figures import Bands
-from cgwgan_core.results.funnel import RunFiles
+from cgwgan_core.results.funnel import RunFiles, Stage
 from cgwgan_core.results.survivors import after_tight_relaxation
 from cgwgan_core.results.text import fixed, formula_text, symbol_text
 from cgwgan_core.workflow import tables
@@ -91,11 +91,17 @@ def _above(row: Row) -> float:
     return math.inf if value is None else value
 
 
-def sentence(found: Findings) -> str:
-    """What the run found, in one or two sentences, without claiming more than was computed."""
+def sentence(found: Findings, end: Stage | None = None) -> str:
+    """What the run found, in one or two sentences, without claiming more than was computed.
+
+    :param end: the first stage that kept nothing.
+    """
     verdicts = [row for row in found.judged if row["verdict"] is not None]
     if not verdicts and not found.asked:
-        return "No crystal of this run reached the phonon calculations, so none is known to be dynamically stable."
+        return (
+            "No crystal of this run reached the phonon calculations, so none is known to be dynamically stable."
+            f"{_lost(end)}"
+        )
     if not verdicts:
         crystals = _of(found.asked, "crystal")
         return f"The phonon calculations of all {crystals} failed, so none is known to be dynamically stable."
@@ -122,6 +128,14 @@ def sentence(found: Findings) -> str:
         f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}{doubt}){others}. "
         f"{_agreed(found.survivors)}{hulls.in_words(found.survivors)}"
     )
+
+
+def _lost(end: Stage | None) -> str:
+    """Where the last were lost, and why."""
+    if end is None:
+        return ""
+    reasons = ", ".join(f"{reason} ({n:,})" for reason, n in end.refused.items())
+    return f" Nothing is left after “{end.name}”: {end.count_in:,} entered{f'; {reasons}' if reasons else ''}."
 
 
 def _agreed(survivors: Sequence[Row]) -> str:

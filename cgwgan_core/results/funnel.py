@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,12 @@ class Funnel:
     def __getitem__(self, key: str) -> Stage:
         return next(stage for stage in self.stages if stage.key == key)
 
+    @property
+    def end(self) -> Stage | None:
+        """The first stage from the templates on that kept nothing; ``None`` where each kept something."""
+        drawn = dropwhile(lambda stage: stage.key != "templates", self.stages)
+        return next((stage for stage in drawn if not stage.kept), None)
+
     def check(self) -> None:
         """:raises CountError: if a stage, or the passage from one stage to the next, does not add up."""
         for stage in self.stages:
@@ -109,6 +116,8 @@ class RunFiles:
     """``templates.parquet``"""
     template_counts: str
     """``template_counts.json``"""
+    known_phases: str
+    """``known_phases.parquet``"""
     candidates: Sequence[str]
     """``candidates/*.parquet``"""
     candidate_counts: Sequence[str]
@@ -143,6 +152,8 @@ class RunFiles:
     """``stable.parquet``"""
     stable_refused: str
     """``stable_refused.parquet``"""
+    cifs: str
+    """``cif``, the folder of the survivors' CIF files"""
     dft_crystals: Sequence[str]
     """``dft_crystals.parquet``; none where DFT is no part of the run, as the next three"""
     dft: Sequence[str]

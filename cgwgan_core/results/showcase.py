@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cgwgan_core.results.costs import benchmarks
 from cgwgan_core.results.figures import figure_bands
 from cgwgan_core.results.findings import read_bands
 from cgwgan_core.workflow import tables
@@ -55,9 +56,9 @@ def write_showcase(folder: Path, files: ShowcaseFiles, most: int) -> None:
     rows = tables.read(files.stable, tables.STABLE).to_pylist()
     (folder / "funnel.json").write_text(json.dumps(_counts(Path(files.funnel)), indent=1) + "\n")
     _write_csv(folder / "stable.csv", COLUMNS, rows)
-    spent = _cost(Path(files.benchmarks))
+    spent = benchmarks(Path(files.benchmarks))
     _write_csv(folder / "cost.csv", list(spent[0]) if spent else [], spent)
-    picture = figure_bands(read_bands(files.phonons, rows[:PANELS]), standalone=True)
+    picture = figure_bands(read_bands(files.phonons, rows[:PANELS]))
     (folder / "bands.svg").write_text(picture, encoding="utf-8")
     shutil.copyfile(files.report, folder / "report.html")
     (folder / "cif").mkdir()
@@ -81,30 +82,6 @@ def _counts(funnel: Path) -> list[dict[str, Any]]:
         }
         for s in json.loads(funnel.read_text(encoding="utf-8"))["stages"]
     ]
-
-
-def _cost(benchmarks: Path) -> list[dict[str, Any]]:
-    """What every rule took, from Snakemake's benchmark files: jobs, hours in all, the longest job, memory.
-
-    :param benchmarks: a folder of ``<rule>.tsv`` and ``<rule>/<shard>.tsv``.
-    """
-    found = []
-    for entry in sorted(benchmarks.iterdir()):
-        files = sorted(entry.glob("*.tsv")) if entry.is_dir() else [entry]
-        rows = [row for path in files for row in csv.DictReader(path.open(), delimiter="\t")]
-        seconds = [float(row["s"]) for row in rows]
-        memory = [float(row["max_rss"]) for row in rows if row["max_rss"] not in ("-", "NA")]
-        if seconds:
-            found.append(
-                {
-                    "rule": entry.name.removesuffix(".tsv"),
-                    "jobs": len(rows),
-                    "minutes_in_all": round(sum(seconds) / 60, 1),
-                    "longest_minutes": round(max(seconds) / 60, 1),
-                    "peak_memory_mib": round(max(memory)) if memory else None,
-                }
-            )
-    return found
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

@@ -8,14 +8,9 @@ be compared with their elements without. ``mp_corrected`` has them already in it
 its formation energies are raw PBE.
 """
 
-import gzip
-import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -28,33 +23,15 @@ from pymatgen.entries import Entry
 from cgwgan_core.crystallography.composition import formula_of_atoms
 from cgwgan_core.potentials.neighbours import neighbours
 from cgwgan_core.potentials.protocol import EnergyScale
+from cgwgan_core.screening.references import references
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.refusals import OK
 
 OxygenSpecies = Literal["oxide", "peroxide", "superoxide", "ozonide"]
 
-_REFERENCE_FILES: dict[str, str] = {
-    "mp_uncorrected": "MP-PBE",
-    "mp_corrected": "MP-PBE",
-    "matpes": "MatPES-PBE",
-}
 SUPEROXIDE, PEROXIDE = 1.05 * 1.35, 1.05 * 1.49
 """Å; O-O distances below which oxygen is superoxide or peroxide, as in pymatgen's MP2020 scheme."""
-
-
-@cache
-def references(energy_scale: EnergyScale) -> Mapping[str, float]:
-    """Energy of each element in its most stable form, eV/atom, from the reference entries that matcalc ships."""
-    # find_spec does not import matcalc, which would ask the network for lists of models
-    spec = find_spec("matcalc")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("matcalc is not installed; its elemental reference energies are needed")
-    name = f"{_REFERENCE_FILES[energy_scale]}-Element-Refs.json.gz"
-    with gzip.open(Path(spec.submodule_search_locations[0]) / "elemental_refs" / name, "rt") as stream:
-        entries = json.load(stream)
-    energies = {element: np.min(entry["energy_per_atom"]) for element, entry in entries.items()}
-    return MappingProxyType({element: float(energies[element]) for element in sorted(energies)})
 
 
 def oxygen_species(atoms: Atoms) -> OxygenSpecies:

@@ -28,11 +28,11 @@ BENEATH = {
     # pymatgen's CifWriter
     "results/store.py": "spglib",
     # its reference energies are read as a file
-    "screening/energetics.py": "matcalc",
+    "screening/references.py": "matcalc",
 }
 """Packages that results depend on without an import, by the package or the module of this package that needs them."""
 
-DATA = (".csv", ".j2")
+DATA = (".css", ".csv", ".j2", ".js")
 """How names of data files end; the shipped generator is an input of its rule."""
 
 
@@ -48,7 +48,7 @@ def code_digest(script: str | Path) -> str:
         if path.suffix != ".py":
             digests[path] = digest_file(path)
             continue
-        digests[path], inside, outside = _parse(path, path.read_text())
+        digests[path], inside, outside = _parse(path, path.read_text(encoding="utf-8"))
         todo.extend(inside)
         others.update(outside)
     lines = sorted(f"{_name(path)} {digest}" for path, digest in digests.items())

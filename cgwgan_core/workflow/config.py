@@ -1,8 +1,14 @@
-"""Is a configuration one that can run? Everything that is wrong with it, at once, one line each."""
+"""Is a configuration one that can run? Everything that is wrong with it, at once, one line each.
+
+Numbers, truth and null may arrive as text: ``--config`` gives what stands in braces so, and YAML 1.1 reads 1e-3 so.
+:func:`settled` takes them for what the schema says.
+"""
 
 import difflib
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -24,15 +30,107 @@ RENAMED = {
 """Former names of keys -> what they are called now."""
 
 
+WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
+"""What Snakemake takes for a wildcard in the name of an input."""
+KEY = "MP_API_KEY"
+"""Variable of the environment with the key of the Materials Project."""
+DOWNLOADED = Path("results/data/structures.parquet")
+"""What the key is needed for, as seen from a run's folder."""
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def settled(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """A configuration with each value of the type that the schema says, where text can be taken for it.
+
+    Keys are in the schema's order, wherever they were given, and paths have their ``~`` expanded. What cannot be taken
+    for what the schema says stays as it is: :func:`problems` tells of it.
+
+    :param config: the merged configuration.
+    :param schema: ``schemas/config.schema.yaml``.
+    """
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    settled: dict[str, Any] = _settled(config, rules, rules["$defs"])
+    return settled
+
+
+def _settled(value: Any, rule: Mapping[str, Any], shared: Mapping[str, Any]) -> Any:
+    """A value as its rule means it.
+
+    :param shared: rules that others refer to.
+    """
+    rule = {**shared.get(rule.get("$ref", "").rpartition("/")[2], {}), **rule}
+    kinds = [rule["type"]] if isinstance(rule.get("type"), str) else rule.get("type", [])
+    if isinstance(value, Mapping):
+        known, others = rule.get("properties", {}), rule.get("additionalProperties") or {}
+        keys = [*(key for key in known if key in value), *(key for key in value if key not in known)]
+        value = {key: _settled(value[key], known.get(key, others), shared) for key in keys}
+    elif isinstance(value, list):
+        value = [_settled(one, rule.get("items", {}), shared) for one in value]
+    elif isinstance(value, float) and not math.isfinite(value):
+        value = str(value)  # no bound of a schema keeps it out
+    elif isinstance(value, float) and "integer" in kinds and value.is_integer():
+        value = int(value)
+    elif isinstance(value, str):
+        several = [_settled(value, one, shared) for one in rule.get("anyOf", [])]
+        value = next((one for one in several if one != value), _taken(value, kinds, rule))
+    return value
+
+
+def _taken(text: str, kinds: Sequence[str], rule: Mapping[str, Any]) -> Any:
+    """What a text stands for where its rule wants one of these kinds."""
+    if text.lower() in ("null", "~") and ("null" in kinds or None in rule.get("enum", [])):
+        return None
+    if "boolean" in kinds:
+        return WORDS.get(text.lower(), text)
+    if "integer" in kinds or "number" in kinds:
+        return _number(text, "integer" in kinds)
+    return str(Path(text).expanduser()) if rule.get("format") == "path" and text.startswith("~") else text
+
+
+def _number(text: str, whole: bool) -> int | float | str:
+    """The number that a text stands for; the text if it stands for none."""
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        number = float(text.replace("_", "?"))
+    except ValueError:
+        return text
+    if not math.isfinite(number) or (whole and not number.is_integer()):
+        return text
+    return int(number) if whole else number
+
+
+def repeated(path: str | Path) -> list[str]:
+    """Keys that stand twice in one block of a YAML file, of which the last would win in silence; a line each."""
+    with Path(path).open(encoding="utf-8") as stream:
+        root = yaml.compose(stream, Loader=yaml.SafeLoader)
+    return list(_repeated(root, str(path))) if root else []
+
+
+def _repeated(node: yaml.Node, path: str) -> Iterator[str]:
+    if isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            yield from _repeated(one, path)
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in first:
+                yield f"{path}: {key.value} stands in line {first[key.value]} and in line {line}; keep one"
+            first.setdefault(str(key.value), line)
+            yield from _repeated(value, path)
+
+
 def problems(config: Mapping[str, Any], schema: Path) -> list[str]:
     """What is wrong with a configuration, one line each; empty where all is well.
 
     :param config: the merged configuration.
     :param schema: ``schemas/config.schema.yaml``.
     """
-    rules = yaml.safe_load(schema.read_text())
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
     errors = sorted(Draft202012Validator(rules).iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
     found = [line for error in errors for line in _explain(error, rules)]
+    found += _of_paths(config, rules)
     sound = config.keys() - {error.absolute_path[0] for error in errors if error.absolute_path}
     for blocks, contradictions in CONTRADICTIONS:
         if sound.issuperset(blocks):
@@ -54,6 +152,8 @@ def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
             # one error per missing key comes from the validator; each is told once
             if f"'{key}'" in error.message:
                 yield f"{prefix}{key}: missing; config.yaml has its default"
+    elif error.validator == "minLength":
+        yield f"{where}: is empty{'; write null for none' if 'null' in rule['type'] else ''}"
     elif error.validator == "enum":
         choices = [str(choice) for choice in wanted]
         shown = f"; one of {', '.join(choices)}" if len(choices) < 20 else ""
@@ -65,6 +165,15 @@ def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
     else:
         meaning = rule.get("description", "")
         yield f"{where or 'config'}: {error.message}{f' ({meaning})' if meaning else ''}"
+
+
+def _of_paths(config: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[str]:
+    """Paths that the workflow cannot take as the names of its inputs."""
+    for block, rule in rules["properties"].items():
+        for key, inner in rule.get("properties", {}).items():
+            value = config[block].get(key) if isinstance(config.get(block), Mapping) else None
+            if inner.get("format") == "path" and isinstance(value, str) and (found := WILDCARD.search(value)):
+                yield (f"{block}.{key}: {value}: Snakemake takes {found[0]} for a wildcard; rename it, or name a link")
 
 
 def _unknown(prefix: str, key: str, known: list[str], rules: Mapping[str, Any]) -> str:
@@ -86,21 +195,14 @@ def _elsewhere(word: str, rules: Mapping[str, Any]) -> str:
 
 
 def _of_data(data: Mapping[str, Any]) -> Iterator[str]:
+    if data["source"] == "mp" and not os.environ.get(KEY) and not DOWNLOADED.exists():
+        yield f"data.source: mp downloads with the key in ${KEY}, which is not set; materialsproject.org/api has one"
     if data["source"] in ("aflow", "mp"):
         return
     if data["path"] is None:
         yield f"data.path: missing; data.source {data['source']} reads a file or folder"
     elif not Path(data["path"]).exists():
         yield f"data.path: {data['path']} does not exist"
-
-
-def _of_chemistry(chemistry: list[str], training: Mapping[str, Any]) -> Iterator[str]:
-    most_sites = max(training["n_sites"])
-    if len(chemistry) > most_sites:
-        yield (
-            f"chemistry: {len(chemistry)} elements do not fit on at most {most_sites} sites;"
-            " add larger numbers to training.n_sites"
-        )
 
 
 def _of_infill(infill: Mapping[str, Any], chemistry: list[str]) -> Iterator[str]:
@@ -114,6 +216,10 @@ def _of_infill(infill: Mapping[str, Any], chemistry: list[str]) -> Iterator[str]
     for element, (least, most) in fractions.items():
         if least > most:
             yield f"infill.atomic_fractions.{element}: the first number must not be above the second"
+    if sum(least for least, _ in fractions.values()) > 1:
+        yield "infill.atomic_fractions: the least fractions add up to more than 1"
+    if infill["max_atoms"] is not None and infill["max_atoms"] < len(chemistry):
+        yield f"infill.max_atoms: fewer than the {len(chemistry)} elements of chemistry; raise it, or write null"
 
 
 def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
@@ -158,7 +264,6 @@ def _of_vasp(vasp: Mapping[str, Any]) -> Iterator[str]:
 
 CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
     (("data",), _of_data),
-    (("chemistry", "training"), _of_chemistry),
     (("infill", "chemistry"), _of_infill),
     (("model",), _of_model),
     (("templates",), _of_templates),

@@ -14,6 +14,5 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no cell\nsee the manual")), first_line(EOFError())
     ('no cell', 'EOFError')
     """
-    # ijson's parser gives its text as bytes
-    text = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-    return text.strip().splitlines()[0].strip() if text.strip() else type(error).__name__
+    text = str(error).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__

@@ -1,18 +1,34 @@
-"""Outputs that survive a kill: files and folders that appear whole or not at all, and rows kept as they are finished.
+"""Outputs that survive a kill and a power cut: files and folders that appear whole or not at all, and rows kept as they
+are finished.
 
 Snakemake deletes a rule's declared outputs before it reruns it, so nothing can resume from them. Finished rows
 therefore lie in an undeclared folder beside the output, one small file each, until the output is written.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from cgwgan_core.workflow.errors import InputError
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space of your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "make its folder writable",
+    errno.EPERM: "make its folder writable",
+    errno.EROFS: "make its file system writable",
+}
+"""What a user can do where a file cannot be written, by the number of the error."""
+NO_ROOM = 2**16
+"""Free bytes below which a disk counts as full."""
 
 
 @contextmanager
@@ -20,17 +36,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path``; the file or folder made there takes its place if the body ends without error.
 
     What a killed job left beside it is removed: an output has one writer at a time.
+
+    :raises InputError: without room, or where the folder cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.part"):
-        _remove(stale)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".{path.name}.*.part"):
+            _remove(stale)
         yield temporary
+        # a rename may reach the disk before what it renames
+        for part in [*temporary.rglob("*"), temporary]:
+            _flush(part)
         if temporary.is_dir():
             _remove(path)
         temporary.replace(path)
+        with suppress(OSError):  # some file systems cannot flush a folder
+            _flush(path.parent)
+    except InputError:
+        raise
+    except Exception as error:
+        if number := _reason_unwritten(error, path.parent):
+            reason = f"{path}: cannot be written ({os.strerror(number)}); {REMEDIES[number]}, then run again"
+            raise InputError(reason) from error
+        raise
     finally:
         _remove(temporary)
 
@@ -52,6 +82,31 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Write plain values as indented JSON."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def not_writable(run: Path) -> list[str]:
+    """Which of a run's folders its jobs could not write into, and the remedy; a line each."""
+    folders = [run, run / "results", *sorted((run / "results").glob("*/"))]
+    locked = [folder.absolute() for folder in folders if folder.exists() and not os.access(folder, os.W_OK)]
+    return [f"{folder}: cannot be written; make it writable, then run again" for folder in locked]
+
+
+def _reason_unwritten(error: Exception, folder: Path) -> int | None:
+    """The number of the error if it says that a folder, or what is in it, cannot be written."""
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        named = Path(error.filename or folder)
+        return error.errno if named.is_relative_to(folder) or folder.is_relative_to(named) else None
+    # Torch and SQLite hide the number
+    full = folder.is_dir() and shutil.disk_usage(folder).free < NO_ROOM
+    return errno.ENOSPC if full else None
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from cgwgan_core import __version__
 
-PLACES = {"path", "folder", "init", "command", "pseudopotentials"}
-"""Settings that say where data and programs lie; the digests of the inputs tell what lies there."""
+PLACES = {"path", "folder", "init", "command", "pseudopotentials", "stamp"}
+"""Settings that say where data and programs lie, and since when; the digests of the inputs tell what lies there."""
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,9 @@ def find_rules(root: Path, config: Mapping[str, Any]) -> list[Rule]:
     :param config: the default configuration.
     """
     found = []
-    for path in re.findall(r'^include: "(.+)"$', (root / "Snakefile").read_text(), re.MULTILINE):
-        for name, body in re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", (root / path).read_text(), re.MULTILINE):
+    for path in re.findall(r'^include: "(.+)"$', (root / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE):
+        text = (root / path).read_text(encoding="utf-8")
+        for name, body in re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.MULTILINE):
             sections = dict(re.findall(r"^    (input|output|params):\n((?:        .*\n)+)", body, re.MULTILINE))
             calls = {section: ast.parse(f"f(\n{arguments})") for section, arguments in sections.items()}
             keys = frozenset(key for call in calls.values() for key in _keys(call, config))
@@ -288,8 +289,8 @@ def pages(root: Path) -> dict[Path, str]:
 
     :param root: folder of the Snakefile.
     """
-    schema = yaml.safe_load((root / "schemas" / "config.schema.yaml").read_text())
-    config = yaml.safe_load((root / "config.yaml").read_text())
+    schema = yaml.safe_load((root / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
     rules = find_rules(root, config)
     return {
         root / "docs" / "CONFIGURATION.md": configuration_page(schema, config, rules),

@@ -6,6 +6,7 @@ deterministic order, and equal tables are equal bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ STRUCTURES = pa.schema(
         _field("frac_coords", pa.list_(F64), "fractional coordinates, flattened [3n]"),
         _field("formation_energy_per_atom", F64, "from the database, where known", "eV/atom"),
         _field("energy_above_hull", F64, "from the database, where known", "eV/atom"),
+        _field("remark", STR, "what was doubtful in the record and how it was read; null where nothing was"),
     ]
 )
 REFUSED = pa.schema(
@@ -470,6 +472,9 @@ DFT = _extend(
     _field("engine", STR, "engine and release"),
     _field("relaxation", STR, "converged, or why it is not relaxed; null: not asked for"),
     *_DFT_GEOMETRY,
+    _field("known_match", STR, "database crystal that it is the same as after relaxation by DFT; null: none"),
+    _field("known_rms", F64, "how far from it, root mean square over the free length per atom"),
+    _field("duplicate_of", STR, "better candidate that DFT has relaxed to the same crystal; null: none"),
     _field("phonons", STR, "converged, or why there is no verdict; null: not asked for"),
     _field("verdict", STR, "stable, borderline or unstable, by DFT"),
     _field("min_frequency", F64, "lowest phonon frequency by DFT", "THz"),
@@ -589,12 +594,15 @@ class Writer:
     def __init__(self, path: str | Path, schema: pa.Schema, made_from: Provenance) -> None:
         self.schema = schema
         self.rows = 0
-        self._replacing = replacing(path)
+        self._path = path
         self._metadata = made_from.metadata()
 
     def __enter__(self) -> "Writer":
-        temporary = self._replacing.__enter__()
-        self._writer = pq.ParquetWriter(temporary, self.schema.with_metadata(self._metadata), compression="zstd")
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path))
+            schema = self.schema.with_metadata(self._metadata)
+            self._writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+            self._open = stack.pop_all()
         return self
 
     def write(self, rows: Iterable[dict[str, Any]] | dict[str, Any] | pa.Table) -> None:
@@ -605,8 +613,7 @@ class Writer:
             self.rows += table.num_rows
 
     def __exit__(self, *error: Any) -> None:
-        self._writer.close()
-        self._replacing.__exit__(*error)
+        self._open.__exit__(*error)
 
 
 def write(
@@ -644,6 +651,13 @@ def shard_of(table: pa.Table, shard: int, shards: int) -> pa.Table:
     """The consecutive rows that one of ``shards`` equal parts of a table holds; part 0 is the first."""
     start, stop = (table.num_rows * i // shards for i in (shard, shard + 1))
     return table.slice(start, stop - start)
+
+
+def dealt_to(table: pa.Table, shard: int, shards: int) -> pa.Table:
+    """The rows that one of ``shards`` parts gets if they are dealt out one by one: of rows best first, each has as many
+    good ones.
+    """
+    return table.take(pa.array(range(shard, table.num_rows, shards), pa.int64()))
 
 
 def count(path: str | Path) -> int:

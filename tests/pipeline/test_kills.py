@@ -1,13 +1,122 @@
-"""Jobs that are killed and started again end in the bytes of one that was not."""
+"""Runs that are killed, stopped, or find no room, and are started again, end in the bytes of one that was left alone.
 
+``benchmarks/kill_campaign.py`` kills whole runs in every stage.
+"""
+
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.training import fit
-from tests.support.workflow import ROOT
+from tests.support.workflow import ROOT, results, snakemake, start
+
+TARGET = "results/data/training.parquet"
+"""Three jobs make it, in seconds."""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run to :data:`TARGET` makes that is left alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = snakemake(folder, TARGET)
+    assert done.returncode == 0, done.stderr
+    return results(folder)
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory, which is not empty: Snakemake would try to remove its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    if os.geteuid() != 0 or subprocess.run([*mount, "size=64k", "tmpfs", folder], check=False).returncode:
+        pytest.skip("only root can mount a file system")
+    try:
+        (folder / "kept").touch()
+        subprocess.run([*mount, f"remount,{options}", "tmpfs", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def wait_for(found: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.02)
+
+
+def working(folder: Path) -> bool:
+    """Whether a job's script has begun."""
+    return bool(list(folder.glob("results/logs/**/*.log")))
+
+
+def test_a_killed_run_goes_on_once_it_is_unlocked(tmp_path: Path, alone: dict[str, bytes]) -> None:
+    run = start(tmp_path, TARGET)
+    wait_for(lambda: working(tmp_path))
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    locked = snakemake(tmp_path, TARGET)
+    assert locked.returncode == 1
+    assert "--unlock" in locked.stderr
+    assert snakemake(tmp_path, "--unlock").returncode == 0
+    assert snakemake(tmp_path, TARGET).returncode == 0
+    assert results(tmp_path) == alone
+
+
+def test_a_run_stopped_twice_by_its_user_goes_on(tmp_path: Path, alone: dict[str, bytes]) -> None:
+    """Ctrl-C twice, as one does who is in a hurry, reaches Snakemake and its jobs alike."""
+    run = start(tmp_path, TARGET)
+    wait_for(lambda: working(tmp_path))
+    for _ in range(2):
+        os.killpg(run.pid, signal.SIGINT)
+        time.sleep(0.3)
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    if list(tmp_path.glob(".snakemake/locks/*")):
+        assert snakemake(tmp_path, "--unlock").returncode == 0
+    assert snakemake(tmp_path, TARGET).returncode == 0
+    assert results(tmp_path) == alone
+
+
+def test_a_second_run_in_a_folder_waits_for_the_first(tmp_path: Path, alone: dict[str, bytes]) -> None:
+    first = start(tmp_path, TARGET)
+    wait_for(lambda: list(tmp_path.glob(".snakemake/locks/*")))
+    second = snakemake(tmp_path, TARGET)
+    assert second.returncode == 1
+    assert "Directory cannot be locked" in second.stderr
+    _, told = first.communicate(timeout=120)
+    assert first.returncode == 0, told
+    assert results(tmp_path) == alone
+
+
+def test_a_run_on_a_full_disk_goes_on_where_there_is_room(tmp_path: Path, alone: dict[str, bytes]) -> None:
+    with mounted(tmp_path / "results" / "data", "size=64k"):
+        failed = snakemake(tmp_path, TARGET)
+    errors = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+    assert failed.returncode == 1
+    assert errors
+    for error in errors:
+        assert "results/data/" in error
+        assert "cannot be written (No space left on device); free some space, then run again" in error
+    assert "Traceback" not in failed.stderr
+    assert snakemake(tmp_path, TARGET).returncode == 0
+    assert results(tmp_path) == alone
+
+
+def test_a_folder_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+    with mounted(tmp_path / "results" / "data", "ro"):
+        failed = snakemake(tmp_path, TARGET)
+    assert failed.returncode == 1
+    assert f"{tmp_path}/results/data: cannot be written; make it writable, then run again" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not list(tmp_path.glob("results/logs/*"))
 
 
 def test_killed_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.dft.calculation import CONVERGED
 from cgwgan_core.dft.correction import fit, rank_again
 from cgwgan_core.dft.crystals import CANDIDATE, ELEMENTAL, CrystalOptions, choose
+from cgwgan_core.dft.identity import identify
 from cgwgan_core.dft.verdicts import final_rows
+from cgwgan_core.screening.comparison import Library
 from cgwgan_core.screening.energetics import anion_correction_per_atom, oxygen_species
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.refusals import OK
@@ -119,6 +121,7 @@ def dft_run(
         for name, lowest in (phonons or {}).items()
     ]
     rows, counts = final_rows(crystals, statics, moved, modes)
+    identify(rows, moved, Library())
     correction = fit(rows)
     asked = {row["crystal_id"] for row in crystals if row["kind"] == CANDIDATE and row["status"] == OK}
     coming = rank_again(stable, rows, correction, asked, options.top, options.max_atoms)

@@ -1,17 +1,22 @@
 """Every source with real content, and every way in which one can be bad."""
 
+import bz2
 import csv
 import gzip
 import json
 import logging
+import lzma
 import sqlite3
+import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import ase.db
+import ase.io
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +24,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from cgwgan_core.crystallography.composition import formula_of_numbers
 from cgwgan_core.database.read import SOURCES, read_database
@@ -220,6 +226,7 @@ def test_aflow_needs_nothing(run, caplog):
     assert {"A_tI2_139_a", "A_tI2_139_a-2"} <= set(result.ids)
     assert {row["formation_energy_per_atom"] for row in result.structures} == {None}
     assert "288 records: 288 kept, 0 refused" in caplog.messages
+    assert "  0 of 288 kept with a formation energy" in caplog.messages
 
 
 # ------------------------------------------------------------------------------------------------- mp_dump
@@ -295,11 +302,14 @@ def test_dump_refuses_bad_records_and_carries_on(run, tmp_path, caplog):
     assert result.formulas == ["BaO", "H2O"]
     assert result.refused == [
         ("mp-1", "disordered: site 1 holds Ba 0.5, Sr 0.5"),
-        ("mp-3", "no structure"),
+        ("mp-3", "no structure: found only material_id, formula_pretty"),
         ("mp-4", "not finite: coordinates"),
-        ("mp-5", "unreadable: structure not understood (KeyError: 'lattice')"),
+        (
+            "mp-5",
+            "unreadable: structure not understood (ValueError: found only @module, @class, charge, properties, sites)",
+        ),
         ("mp-2", "duplicate material_id: record 2 has it already"),
-        ("record-8", "no structure"),
+        ("record-8", "no structure: found only formula_pretty"),
         ("record-9", "unreadable: the record is a int, not a document"),
     ]
     assert "9 records: 2 kept, 7 refused" in caplog.messages
@@ -343,7 +353,7 @@ def test_truncated_gzip_says_where(fails, tmp_path):
         ("17", "holds no documents"),
         ("material_id,cif\n", "not JSON before the first record"),
         ('{"data": []}', "holds no records at all"),
-        ('[{"material_id": "mp-1"}]', r"none of 1 records is usable \(mp-1: no structure\)"),
+        ('[{"material_id": "mp-1"}]', r"none of 1 records is usable \(mp-1: no structure: found only material_id\)"),
     ],
 )
 def test_dump_without_structures(fails, tmp_path, content, match):
@@ -355,7 +365,7 @@ def test_dump_without_structures(fails, tmp_path, content, match):
 def test_a_parquet_file_given_as_a_dump(fails, tmp_path):
     path = tmp_path / "dump.parquet"
     pq.write_table(arrays(), path)
-    fails("mp_dump", path, match=r"dump\.parquet: a Parquet file, not JSON; set data\.source to parquet")
+    fails("mp_dump", path, match=r"dump\.parquet: not JSON but a Parquet file; set data\.source to parquet")
     path.write_bytes(b"\x89PNG\xc6\xfe")
     fails("mp_dump", path, match="not JSON before the first record")
 
@@ -488,8 +498,8 @@ def test_csv_in_the_layout_of_mp20(run, tmp_path, threads):
     assert result.structures[1]["energy_above_hull"] == 0.01
     assert result.structures[1]["formation_energy_per_atom"] == -1.5
     assert [name for name, _ in result.refused] == ["mp-3", "mp-5", "mp-7"]
-    assert result.refused[0][1] == "disordered: site 1 holds Ba 0.5, Sr 0.5"
-    assert result.refused[1][1] == "no structure"
+    assert result.refused[0][1] == "disordered: site Ba0 holds Ba 0.5, Sr 0.5"
+    assert result.refused[1][1].startswith("no structure: found only")
     assert result.refused[2][1].startswith("unreadable: CIF not understood")
 
 
@@ -503,17 +513,19 @@ def test_csv_gzipped(run, tmp_path):
 def test_csv_that_cannot_be_read(fails, tmp_path):
     path = tmp_path / "in.csv"
     sound = rutile().to(fmt="cif")
-    write_csv(path, [("mp-1", sound)], cif="structure")
-    fails("csv", path, match=r'lacks the column cif \(found: "", material_id, .*structure\)')
+    write_csv(path, [("mp-1", sound)], cif="crystal")
+    fails("csv", path, match=r'lacks the column cif \(found: "", material_id, .*crystal\)')
     path.write_text("")
     fails("csv", path, match=r"lacks the column cif \(found: none\)")
+    path.write_text("material_id,cif,CIF\nmp-1,a,b\n")
+    fails("csv", path, match="column cif stands twice")
     write_csv(path, [])
     fails("csv", path, match="holds no records at all")
     write_csv(path, [("mp-1", sound), ("mp-2", sound)])
     path.write_text(path.read_text().rstrip()[:-40])
     fails("csv", path, match="truncated or not CSV after record 1")
     path.write_bytes(b"cif\n\xff\xfe\n")
-    fails("csv", path, match="truncated or not CSV after record 0")
+    fails("csv", path, match=r"none of 1 records is usable \(record-1: unreadable: CIF")
     write_csv(path, [("mp-1", "not a CIF"), ("mp-2", "nor this")])
     fails("csv", path, match=r"none of 2 records is usable \(mp-1: unreadable: CIF not understood")
 
@@ -543,9 +555,71 @@ def test_folder_is_read_in_the_order_of_names(run, tmp_path, threads):
     result = run("folder", fill_folder(tmp_path / "in"), threads=threads)
     assert result.ids == FOLDER_IDS
     assert result.formulas == FOLDER_FORMULAS
-    assert result.refused == []
+    assert result.refused == [
+        ("__MACOSX/._rutile.cif", "passed over: hidden, or of the system"),
+        ("b/notes.txt", "passed over: not CIF, POSCAR, XYZ or JSON by its name"),
+    ]
     assert same_crystal(result.structures[3], perovskite(4.0))
     assert len(result.structures[4]["numbers"]) == 6  # all atoms of the cell, from the CIF's symmetry
+
+
+NAMED = {
+    "a.cif": "cif", "B.CIF": "cif", "c.mcif": "cif", "d.cif.txt": "cif",
+    "POSCAR": "poscar", "POSCAR_x": "poscar", "contcar.relaxed": "poscar", "e.vasp": "poscar", "f.poscar": "poscar",
+    "mp-2.poscar.txt": "poscar", "mp-3_POSCAR": "poscar", "g.CONTCAR": "poscar", "h-POSCAR-1": "poscar",
+    "i.json": "json", "j.jsonl": "json", "k.xyz": "xyz", "l.extxyz": "xyz",
+    "notes.txt": None, "myposcars.md": None, "m.zip": None, "n.tar.gz": None, ".DS_Store": None, ".a.cif": None,
+}  # fmt: skip
+
+
+def test_every_file_is_read_or_refused_by_name(run, tmp_path):
+    """Names of all kinds, compressed or not; each crystal has another cell, so that none is mistaken."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    expected = {}
+    for name, kind in NAMED.items():
+        for ending, compress in pack.items():
+            a = 4 + len(expected) / 100
+            atoms = AseAtomsAdaptor.get_atoms(perovskite(a))
+            xyz = StringIO()
+            ase.io.write(xyz, Atoms(atoms), format="extxyz")
+            content = {
+                "cif": perovskite(a).to(fmt="cif"),
+                "poscar": perovskite(a).to(fmt="poscar"),
+                "json": json.dumps(perovskite(a).as_dict()),
+                "xyz": xyz.getvalue(),
+                None: "anything",
+            }[kind]
+            (folder / (name + ending)).write_bytes(compress(content.encode()))
+            if kind:
+                expected[name + ending] = a
+    result = run("folder", folder)
+    assert len(result.ids) + len(result.refused) == len(NAMED) * len(pack)
+    assert {reason.split(":")[0] for _, reason in result.refused} == {"passed over"}
+    assert sorted(round(row["lattice"][0], 4) for row in result.structures) == sorted(
+        round(a, 4) for a in expected.values()
+    )
+    for ending in ("tar", "tar.gz", "tar.xz"):
+        with tarfile.open(tmp_path / f"in.{ending}", "w:" + ending[4:]) as archive:
+            archive.add(folder, arcname="")
+        again = run("folder", tmp_path / f"in.{ending}")
+        assert sorted(again.ids) == sorted(result.ids)
+        assert sorted(again.refused) == sorted(result.refused)
+
+
+def test_a_folder_of_dumps_is_a_dump(run, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, doc in enumerate(DOCUMENTS):
+        (folder / f"alexandria_{number:03d}.json.bz2").write_bytes(
+            bz2.compress(json.dumps({"entries": [doc]}).encode())
+        )
+    (folder / "more.json").write_text(json.dumps([_bare(DOCUMENTS[0]), _bare(DOCUMENTS[1])]))
+    (folder / "README.md").write_text("three parts")
+    result = run("mp_dump", folder)
+    assert result.ids == [*IDS, "more#1", "more#2"]
+    assert result.refused == [("README.md", "passed over: not CIF, POSCAR, XYZ or JSON by its name")]
 
 
 def test_zip_gives_what_its_folder_gives(run, tmp_path):
@@ -585,25 +659,25 @@ def test_folder_refuses_bad_files_and_carries_on(run, tmp_path):
     assert reasons["5-noise"].startswith("unreadable: CIF not understood")
     assert reasons["POSCAR-cut"] == "unreadable: POSCAR not understood (it ends too early)"
     assert reasons["POSCAR-vasp4"] == "not an element: the POSCAR names no elements"
-    assert reasons["disordered"] == "disordered: site 1 holds Ba 0.5, Sr 0.5"
+    assert reasons["disordered"] == "disordered: site Ba0 holds Ba 0.5, Sr 0.5"
     assert len(reasons) == 7
 
 
 def test_folder_that_cannot_be_read(fails, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    fails("folder", folder, match=r"no CIF or POSCAR files \(found: nothing\)")
+    fails("folder", folder, match=r"no CIF, POSCAR, XYZ or JSON files \(found: nothing\)")
     (folder / "a.txt").write_text("x")
-    fails("folder", folder, match=r"no CIF or POSCAR files \(found: 1 with \.txt\)")
-    fails("folder", folder / "a.txt", match=r"neither a folder nor a whole \.zip")
+    fails("folder", folder, match=r"no CIF, POSCAR, XYZ or JSON files \(found: 1 with \.txt\)")
+    fails("folder", folder / "a.txt", match=r"neither a folder nor a whole archive")
     cif = rutile().to(fmt="cif")
     (folder / "a.cif").write_text(cif[: len(cif) // 2])
-    fails("folder", folder, match=r"none of 1 records is usable \(a: unreadable: CIF")
+    fails("folder", folder, match=r"none of 2 records is usable \(a: unreadable: CIF .*; a.txt: passed over: ")
     fails("folder", folder / "a.cif", match=r"none of 1 records is usable \(a: unreadable: CIF")
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         archive.writestr("a.cif", cif)
     (tmp_path / "in.zip").write_bytes((tmp_path / "in.zip").read_bytes()[:-30])
-    fails("folder", tmp_path / "in.zip", match=r"neither a folder nor a whole \.zip")
+    fails("folder", tmp_path / "in.zip", match=r"neither a folder nor a whole archive")
 
 
 # ----------------------------------------------------------------------------------------------------- ase
@@ -628,7 +702,7 @@ def test_ase_database(run, tmp_path, ending):
     assert np.allclose(np.mod(result.structures[0]["frac_coords"], 1), [0, 0, 0, 0.5, 0.5, 0.5])
     assert result.refused == [
         ("row-3", "not a crystal: not periodic in all three directions"),
-        ("row-4", "no volume: the cell holds 0 Å³"),
+        ("row-4", "no volume: the cell vectors are not independent"),
         ("row-5", "no volume: the cell vectors are not independent"),
         ("mp-1265", "duplicate material_id: record 1 has it already"),
     ]
@@ -762,6 +836,8 @@ def test_download_refused_or_unreachable(fails, server, monkeypatch):
     fails("mp", chunk=5000, match="data.chunk: 5000 documents per request; give 1 to 1000")
     monkeypatch.setenv("MP_API_KEY", "short")
     fails("mp", match="valid API key")
+    monkeypatch.setenv("MP_API_KEY", "a line's\nend in it")  # which a request would quote
+    fails("mp", match="MP_API_KEY holds more than letters and digits")
 
 
 # ------------------------------------------------------------------------------------------ any source
@@ -771,7 +847,7 @@ def test_download_refused_or_unreachable(fails, server, monkeypatch):
 def test_a_source_without_its_file(fails, tmp_path, source):
     fails(source, match=f"data.path: not set; source {source} needs the path of")
     fails(source, tmp_path / "absent", match="absent: no such file or folder; correct data.path")
-    if source != "folder":
+    if source not in ("folder", "mp_dump"):
         (tmp_path / "somewhere").mkdir()
         fails(source, tmp_path / "somewhere", match=f"somewhere: a folder; source {source} needs")
 

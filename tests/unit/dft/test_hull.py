@@ -19,7 +19,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from cgwgan_core.crystallography.structures import atoms_to_row
 from cgwgan_core.dft.hull import counts, hulls
-from cgwgan_core.screening.energetics import references
+from cgwgan_core.screening.references import references
 
 CELL = atoms_to_row(bulk("BaO", "rocksalt", a=5.5))
 OXIDE = -0.687
@@ -217,6 +217,7 @@ def test_energies_with_u_are_brought_to_those_without() -> None:
 def test_counts() -> None:
     def row(above: float | None, by_potential: float | None, kind: str = "candidate") -> dict[str, Any]:
         energies = {"energy_above_hull": above, "potential_energy_above_hull": by_potential}
+        energies |= {"energy_above_mixed_hull": 9.0, "hull_missing": None}
         return {"kind": kind, "energy_per_atom": None if above is None else -5.0, **energies}
 
     rows = [row(-0.1, -0.05), row(0.0, 0.2), row(0.04, 0.0), row(0.2, None), row(None, -0.1), row(0.0, 0.0, "known")]

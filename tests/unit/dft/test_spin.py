@@ -78,6 +78,18 @@ def test_starts_where_there_is_no_choice() -> None:
     assert [(name, moments.tolist()) for name, moments in starts(oxygen)] == [(FERRO, [1.0, 1.0])]
 
 
+@pytest.mark.parametrize(
+    ("symbol", "bond", "radical"),
+    [("O", 1.33, True), ("O", 1.49, False), ("F", 1.93, True), ("Cl", 2.6, True), ("S", 2.0, False)],
+)  # superoxide, peroxide, F2-, Cl2-, disulphide
+def test_pairs_that_share_an_unpaired_electron_start_with_moments(symbol: str, bond: float, radical: bool) -> None:
+    pair = Atoms(["K", symbol, symbol], [(3, 3, 3), (0, 0, 0), (0, 0, bond)], cell=[6, 6, 6], pbc=True)
+    names = [name for name, _ in starts(pair)]
+    assert names == ([FERRO, NONE] if radical else [NONE])
+    if radical:
+        assert starts(pair)[0][1].tolist() == [0, 0.5, 0.5]
+
+
 CRYSTALS = [
     bulk("NiO", "rocksalt", a=4.18, cubic=True),
     antiperovskite(),

@@ -11,7 +11,7 @@ from cgwgan_core.dft.verdicts import best, final_rows, height, relaxed_statics, 
 from cgwgan_core.workflow import tables
 
 CELL = atoms_to_row(bulk("NiAl", "cesiumchloride", a=2.9))
-NONE = {"energy_above_hull": None, "energy_above_mixed_hull": None}
+NONE = {"energy_above_hull": None, "energy_above_mixed_hull": None, "hull_missing": None}
 
 
 def crystal(name: str, kind: str, formula: str, rank: int | None = None, **columns: Any) -> dict[str, Any]:
@@ -110,9 +110,15 @@ def test_without_a_hull_the_potentials_order_holds() -> None:
 
 def test_a_distance_to_the_mixed_hull_does_where_there_is_no_other() -> None:
     assert height({**NONE, "energy_above_mixed_hull": 0.3}) == 0.3
-    assert height({"energy_above_hull": 0.2, "energy_above_mixed_hull": 0.3}) == 0.2
+    assert height({**NONE, "energy_above_hull": 0.2, "energy_above_mixed_hull": 0.3}) == 0.2
     assert height({**NONE, "energy_above_hull": 0.0, "energy_above_mixed_hull": 0.3}) == 0.0
     assert height(NONE) is None
+
+
+@pytest.mark.parametrize(("mixed", "counts"), [(0.3, 0.3), (0.1, 0.2), (None, 0.2)])
+def test_where_the_hull_lacks_phases_the_larger_distance_counts(mixed: float | None, counts: float) -> None:
+    lacking = {"energy_above_hull": 0.2, "energy_above_mixed_hull": mixed, "hull_missing": "AlNi3 (mp-1): 40 atoms"}
+    assert height(lacking) == counts
 
 
 def test_the_phases_that_the_best_fall_apart_into_are_relaxed_too() -> None:

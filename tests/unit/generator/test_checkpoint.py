@@ -8,8 +8,9 @@ from torch import nn
 
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.fingerprint import isopointal_types
-from cgwgan_core.generator.checkpoint import RENAMED, SHIPPED, ModelOptions, load_generator, save
+from cgwgan_core.generator.checkpoint import RENAMED, ModelOptions, load_generator, save
 from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.workflow import config
 from cgwgan_core.workflow.errors import InputError
 from tests.support.training import MADE_FROM, SMALL, fit

@@ -10,11 +10,12 @@ import pytest
 
 from cgwgan_core.generator import evaluation
 from cgwgan_core.generator.baselines import resampled
-from cgwgan_core.generator.checkpoint import SHIPPED, TrainedModel, load_generator
+from cgwgan_core.generator.checkpoint import TrainedModel, load_generator
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import evaluate, latent_map, makers, summary
 from cgwgan_core.generator.quality import METRICS
 from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.workflow import tables
 from tests.support.random_templates import real_templates

@@ -5,8 +5,9 @@ import pytest
 from cgwgan_core.crystallography.matching import Distinct
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator import shards
-from cgwgan_core.generator.checkpoint import SHIPPED, TrainedModel, load_generator
+from cgwgan_core.generator.checkpoint import TrainedModel, load_generator
 from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
 
 

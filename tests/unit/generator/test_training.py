@@ -9,10 +9,11 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.checkpoint import SHIPPED, ModelOptions, TrainedModel, build, load_generator
+from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel, build, load_generator
 from cgwgan_core.generator.encoding.categorical import Categorical
 from cgwgan_core.generator.encoding.protocol import Encoded
 from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.training import LOSSES, WGANGP, draw_weights, gradient_penalty
 from cgwgan_core.workflow.errors import InputError
 from tests.support.training import SMALL, fit, small_templates

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from ase import Atoms
+from ase.spacegroup import crystal
 from pymatgen.core import Composition
 
 from cgwgan_core import __version__
@@ -33,6 +34,7 @@ from cgwgan_core.generator.training import LOSSES
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult
 from cgwgan_core.phonons.shards import crystals_of_shard
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS, report
+from cgwgan_core.results.store import write_cifs
 from cgwgan_core.results.survivors import JUDGED, SECOND_JUDGED, survivors
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.screening.cascade import CascadeOptions, promote
@@ -51,6 +53,7 @@ CHEMISTRY = ("Ba", "Ru", "O")
 JUDGE, SCREENING, SECOND = "SevenNet-test", "M3GNet-test", "CHGNet-test"
 HIGHER = 0.01
 """eV/atom above the hull by the second potential, more than by the judge."""
+PEROVSKITE = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 NOTHING = dict.fromkeys(("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"))
 Rows = list[dict[str, Any]]
 
@@ -226,6 +229,9 @@ def make_run(
     nearest = {"nearest_known": "mp-7", "nearest_known_similarity": 0.913}
     files["stable"] = put("stable.parquet", tables.STABLE, [row | nearest for row in survive])
     files["stable_refused"] = put("stable_refused.parquet", tables.STABLE_REFUSED, refused)
+    files["known_phases"] = put("known_phases.parquet", tables.KNOWN_PHASES, _known_phases())
+    files["cifs"] = str(folder / "cif")
+    write_cifs(files["cifs"], survive)
     _write_dft(files, put, put_json, dft)
     return files
 
@@ -406,6 +412,7 @@ def _write_relaxed(
                 "spacegroup_before": spacegroup_of(atoms, 1e-3),
                 "spacegroup": spacegroup_of(atoms, 1e-3),
                 "energy_above_hull": row["energy_above_hull"] * 0.5,
+                "decomposition": "0.40 RuO2 + 0.60 BaRuO3",
                 "symmetry_broken": False,
             }
         )
@@ -436,8 +443,8 @@ def _write_phonons(
     options = PhononOptions()
     too_large = PhononResult("refused: 648 atoms in the supercell, more than max_atoms (400)", JUDGE)
     found: dict[int, Rows] = {}
-    for i, crystal in enumerate(crystals_of_shard(compared, 0, 1)):
-        name, atoms, energy = crystal["candidate_id"], row_to_atoms(crystal), crystal["energy_per_atom"] - 0.004
+    for i, one in enumerate(crystals_of_shard(compared, 0, 1)):
+        name, atoms, energy = one["candidate_id"], row_to_atoms(one), one["energy_per_atom"] - 0.004
         if i == chosen - 1 and i >= stable:
             found[i] = [too_large.row(name, options)]
             continue
@@ -478,6 +485,22 @@ def _write_second(
             rows.append(found.row(row["candidate_id"], options) | above)
         paths.append(put(f"second_phonons/{i}.parquet", tables.SECOND_PHONONS, rows))
     return paths
+
+
+def _known_phases() -> Rows:
+    """The elements, rutile's RuO2, and a perovskite that the database is doubted of."""
+    perovskite = Atoms("BaRuO3", cell=[4.0] * 3, pbc=True, scaled_positions=PEROVSKITE)
+    rutile = crystal(["Ru", "O"], [(0, 0, 0), (0.306, 0.306, 0)], spacegroup=136, cellpar=[4.5, 4.5, 3.1, 90, 90, 90])
+    found = [
+        {"material_id": name, "formula": formula, **atoms_to_row(atoms), "formation_energy_per_atom": energy}
+        | {"database_formation_energy_per_atom": energy + 0.02, "energy_above_hull": 0.0, "defect": defect}
+        for name, formula, atoms, energy, defect in (
+            ("mp-7", "BaRuO3", perovskite, -2.0, "other: strange"),
+            ("mp-8", "RuO2", rutile, -1.0, None),
+        )
+    ]
+    elements = [{"material_id": "element", "formula": symbol, "energy_above_hull": 0.0} for symbol in CHEMISTRY]
+    return [row | {"status": OK} for row in [*found, *(row | {"formation_energy_per_atom": 0.0} for row in elements)]]
 
 
 def _write_dft(files: dict[str, Any], put: Callable[..., str], put_json: Callable[..., str], top: int) -> None:

@@ -10,6 +10,7 @@ import ase.db
 import numpy as np
 import phonopy
 import pytest
+from ase.io import read
 from phonopy.physical_units import get_physical_units
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
@@ -50,6 +51,14 @@ def test_phonopy_reads_its_files(rows: list[dict[str, Any]], tmp_path: Path) -> 
     before = (tmp_path / "phonopy" / "t3-Si" / "phonopy.yaml").read_bytes()
     store.write_phonopy(tmp_path / "phonopy", rows, shards)
     assert (tmp_path / "phonopy" / "t3-Si" / "phonopy.yaml").read_bytes() == before
+
+
+def test_ase_gui_opens_the_database(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    """It reads files as ``ase.io.read`` does."""
+    store.write_database(tmp_path / "stable.db", rows)
+    images = read(tmp_path / "stable.db", ":")
+    assert [atoms.get_chemical_formula() for atoms in images] == ["ClNa", "Si2", "MgO"]
+    assert [atoms.get_potential_energy() for atoms in images] == [r["energy_per_atom"] * r["n_atoms"] for r in rows]
 
 
 def test_database_answers_the_shell(rows: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from cgwgan_core.screening.cascade import CascadeOptions
 from cgwgan_core.screening.energies import ScreenOptions
 from cgwgan_core.screening.infill import InfillOptions
 from cgwgan_core.screening.ranking import RankOptions
-from cgwgan_core.workflow.config import RENAMED, problems
+from cgwgan_core.workflow.config import RENAMED, problems, repeated, settled
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -73,7 +73,11 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"data": {"source": "csv", "path": "no.csv"}}, "data.path: no.csv does not exist"),
         ({"model": {"init": "no.ckpt"}}, "model.init: no.ckpt does not exist"),
         ({"model": {"init": "scratch"}}, "model.max_steps: 0 uses a checkpoint as it is"),
-        ({"chemistry": ["Ba", "Ru", "O", "Ti", "Na"]}, "chemistry: 5 elements do not fit on at most 4 sites"),
+        ({"data": {"source": "csv", "path": ""}}, "data.path: is empty; write null for none"),
+        ({"data": {"source": "csv", "path": "a{run}/b.csv"}}, "data.path: a{run}/b.csv: Snakemake takes {run} for a"),
+        ({"data": {"source": "mp"}}, "data.source: mp downloads with the key in $MP_API_KEY, which is not set"),
+        ({"model": {"init": ""}}, "model.init: is empty"),
+        ({"potential": {"path": ""}}, "potential.path: is empty; write null for none"),
         ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
         ({"infill": {"fixed": {"Ti": [1]}}}, "infill.fixed.Ti: not in chemistry, Ba, Ru, O"),
         ({"infill": {"fixed": {"Ba": [1], "O": [1]}}}, "infill.fixed: multiplicity 1 stands at two elements"),
@@ -82,6 +86,11 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
             "infill.atomic_fractions.O: the first number must not be above",
         ),
         ({"infill": {"atomic_fractions": {"O": [0.7]}}}, "infill.atomic_fractions.O"),
+        (
+            {"infill": {"atomic_fractions": {"O": [0.6, 0.7], "Ba": [0.5, 1]}}},
+            "infill.atomic_fractions: the least fractions add up to more than 1",
+        ),
+        ({"infill": {"max_atoms": 2}}, "infill.max_atoms: fewer than the 3 elements of chemistry"),
         ({"potential": {"name": "m3gnet"}}, "potential.path: missing"),
         ({"second_potential": {"name": "nequix", "path": "no.nqx"}}, "second_potential.path: no.nqx does not exist"),
         ({"screening_potential": {"path": "/no/folder"}}, "screening_potential.path: /no/folder does not exist"),
@@ -98,14 +107,68 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
     ],
 )
 def test_each_mistake_is_told(
-    config: dict[str, Any], change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+    config: dict[str, Any], change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("CGWGAN_POTENTIAL", raising=False)
+    monkeypatch.chdir(tmp_path)  # where no run has been
+    for variable in ("CGWGAN_POTENTIAL", "MP_API_KEY"):
+        monkeypatch.setenv(variable, "")
     for block, keys in change.items():
         config[block] = {**config[block], **keys} if isinstance(keys, dict) and block in config else keys
     found = problems(config, SCHEMA)
     assert any(message in line for line in found), found
     assert all("\n" not in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("block", "given", "meant"),
+    [
+        ("seed", "7", 7),
+        ("chemistry", ["Ba", "No"], ["Ba", "No"]),
+        ("training", {"n_sites": ["3", "4"]}, {"n_sites": [3, 4]}),
+        ("templates", {"samples": "2e3", "keep": "null"}, {"samples": 2000, "keep": None}),
+        ("templates", {"samples": 2000.0, "keep": "~"}, {"samples": 2000, "keep": None}),
+        ("templates", {"spacegroups": ["225", "cubic"]}, {"spacegroups": [225, "cubic"]}),
+        ("templates", {"tolerance": {"angle": "3"}}, {"tolerance": {"angle": 3}}),
+        ("infill", {"mixed_valence": "Yes", "peroxides": "false"}, {"mixed_valence": True, "peroxides": False}),
+        ("infill", {"fixed": {"Ba": ["1", "2"]}}, {"fixed": {"Ba": [1, 2]}}),
+        ("infill", {"atomic_fractions": {"O": ["0.5", ".75"]}}, {"atomic_fractions": {"O": [0.5, 0.75]}}),
+        ("second_potential", "null", None),
+        ("second_potential", {"energy_scale": "null", "compile": "on"}, {"energy_scale": None, "compile": True}),
+        ("relax", {"shards": "10", "fmax": "1e-3"}, {"shards": 10, "fmax": 0.001}),
+        ("phonons", {"supercell": ["2", "2", "1"], "min_length": "null"}, {"supercell": [2, 2, 1], "min_length": None}),
+        (
+            "dft",
+            {"command": "true", "store": "~/kept"},
+            {"command": "true", "store": "/home/u/kept"},
+        ),
+        ("model", {"init": "~/my run/a.ckpt"}, {"init": "/home/u/my run/a.ckpt"}),
+    ],
+)
+def test_text_is_taken_for_what_the_schema_says(
+    block: str, given: object, meant: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/u")
+    assert settled({block: given}, SCHEMA) == {block: meant}
+
+
+@pytest.mark.parametrize("given", ["ten", "1.5", "nan", "1_0", "", float("nan"), float("inf"), "0x10"])
+def test_what_is_no_number_stays_and_is_told(config: dict[str, Any], given: object) -> None:
+    config["relax"]["max_steps"] = given
+    assert [line for line in problems(settled(config, SCHEMA), SCHEMA) if line.startswith("relax.max_steps")]
+
+
+def test_the_shipped_configuration_is_settled(config: dict[str, Any]) -> None:
+    assert settled(config, SCHEMA) == config
+
+
+def test_keys_that_stand_twice_are_told(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("relax:\n  fmax: 0.1\n  shards: 2\n  fmax: 0.2\nseed: 1\nrelax: {}\n")
+    assert repeated(overlay) == [
+        f"{overlay}: fmax stands in line 2 and in line 4; keep one",
+        f"{overlay}: relax stands in line 1 and in line 6; keep one",
+    ]
+    assert repeated(ROOT / "config.yaml") == []
 
 
 def test_a_run_may_have_one_potential(config: dict[str, Any]) -> None:

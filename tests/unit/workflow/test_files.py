@@ -1,12 +1,15 @@
 """Files and folders appear whole or not at all; finished rows survive a kill."""
 
+import errno
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.files import KeptRows, replacing, replacing_folder, write_json, write_text
 
 
@@ -59,6 +62,41 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         write_half(temporary / "newer")
     assert [path.name for path in target.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "No space left on device"), (errno.EDQUOT, "quota"), (errno.EFBIG, "ulimit -f"),
+        (errno.EACCES, "make its folder writable"), (errno.EROFS, "Read-only file system"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_told_with_the_remedy(tmp_path: Path, number: int, told: str) -> None:
+    def write() -> None:
+        with replacing(tmp_path / "x.txt") as temporary:
+            temporary.write_text("half")
+            raise OSError(number, "as the system says it", str(temporary))
+
+    with pytest.raises(InputError, match=rf"x\.txt: cannot be written .*{told}"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_known_where_the_library_hides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        with replacing(tmp_path / "x.ckpt"):
+            raise RuntimeError("unexpected pos 640 vs 534")  # torch
+
+    with pytest.raises(RuntimeError):
+        write()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 4096, 4096))
+    with pytest.raises(InputError, match=r"x\.ckpt: cannot be written .No space left"):
+        write()
+
+
+def test_an_input_that_cannot_be_read_is_another_error(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), replacing(tmp_path / "out" / "x.txt"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "in" / "data.csv"))
 
 
 def test_json_is_readable_and_plain(tmp_path: Path) -> None:

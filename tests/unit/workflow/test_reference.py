@@ -42,7 +42,10 @@ def test_every_schema_has_its_file() -> None:
     ("key", "names"),
     [
         ("seed", {"training_set", "train", "quality", "generate", "promote"}),
-        ("chemistry", {"infill", "relax_known_phases", "known_phases", "rank", "compare", "store", "dft_crystals"}),
+        (
+            "chemistry",
+            {"infill", "relax_known_phases", "known_phases", "rank", "compare", "store", "dft_crystals", "dft"},
+        ),
         ("data.path", {"read_database"}),  # as an input, too
         ("model.init", {"train"}),  # in a dictionary
         ("templates.keep", {"merge_templates"}),  # left out of the blocks of generate and quality

@@ -1,0 +1,45 @@
+"""What a checkpoint can draw is read without torch, and is what its encoder says."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.scope import SHIPPED, Scope, scope_of
+from cgwgan_core.workflow.errors import InputError
+from tests.support.training import fit
+
+
+def test_the_shipped_generator() -> None:
+    encoder = load_generator(SHIPPED).encoder
+    assert scope_of(SHIPPED) == Scope((3, 4), frozenset(encoder.groups.tolist()))
+
+
+def test_the_encoder_continuous_takes_no_groups(tmp_path: Path) -> None:
+    fit(tmp_path, steps=1, encoder="continuous")
+    assert scope_of(tmp_path / "generator.ckpt") == Scope((1, 2, 3), None)
+
+
+class Harmful:
+    """Makes a file when it is unpickled as usual."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_other_files_are_refused_and_never_run(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    contents = [b"", b"no checkpoint", pickle.dumps(Harmful(made))]
+    for i, content in enumerate(contents):
+        (tmp_path / f"{i}.ckpt").write_bytes(content)
+        with zipfile.ZipFile(tmp_path / f"{i}.zip", "w") as archive:
+            archive.writestr("archive/data.pkl", content)
+        for name in (f"{i}.ckpt", f"{i}.zip", "no.ckpt"):
+            with pytest.raises(InputError, match=f"{name} is no checkpoint of this program"):
+                scope_of(tmp_path / name)
+    assert not made.exists()
