@@ -9,20 +9,30 @@ import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from cgwgan_core.dft.elements import unserved
 from cgwgan_core.potentials.roles import ROLES, VARIABLE, assign
-from cgwgan_core.screening.possible import impossible
+from cgwgan_core.start.checks import mistakes, told
 from cgwgan_core.workflow.codedigest import code_digest
-from cgwgan_core.workflow.config import KEY, problems, repeated, settled
+from cgwgan_core.workflow.config import KEY, settled
 from cgwgan_core.workflow.files import not_writable
 from cgwgan_core.workflow.stamp import stamp
+from cgwgan_core.workflow.terminal import Job, Terminal, visible
 
 min_version("9.0")
 
 
 configfile: Path(workflow.basedir) / "config.yaml"
+
+
+# the folder of a run may hold settings of its own, such as `cgwgan new` writes
+OWN = [Path("config.yaml").resolve()]
+if not OWN[0].exists() or OWN[0].samefile(Path(workflow.basedir) / "config.yaml"):
+    OWN = []
+if OWN:
+
+    configfile: OWN[0]
 
 
 SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
@@ -31,12 +41,13 @@ config.clear()
 config.update(taken)
 # Where the environment says that the weights of an M3GNet lie.
 M3GNET = os.path.expanduser(os.environ.get(VARIABLE, "")) or None
-found = [line for file in workflow.overwrite_configfiles for line in repeated(file)] + problems(config, SCHEMA)
 # jobs need not ask again what the elements and the generator allow
-if not found and workflow.is_main_process:
-    found = impossible(config, M3GNET) + unserved(config)
+OVERLAYS = [*OWN, *workflow.overwrite_configfiles]
+found = mistakes(config, SCHEMA, OVERLAYS, M3GNET, thorough=workflow.is_main_process)
 if found:
     raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
+if workflow.is_main_process:
+    logger.info(told(config, OVERLAYS, Path(workflow.basedir)))
 
 
 # scripts find the package beside this file, and read and write UTF-8, whatever environment they run in
@@ -82,3 +93,4 @@ rule all:
 onstart:
     if found := not_writable(Path()):
         raise WorkflowError("\n".join(found))
+    tell_of_stages()

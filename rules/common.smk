@@ -82,7 +82,7 @@ def by_dft(path):
 
 # What opens the store of calculations.
 STORE = {
-    "engine": part("dft", "engine", "command", "kspacing", "pseudopotentials"),
+    "engine": part("dft", "engine", "command", "kspacing", "pseudopotentials", "dispersion"),
     "vasp": part("vasp", "preset", "dispersion", "kspacing", "ediff", "command", "job"),
     "folder": config["dft"]["store"] or "results/dft_store",
     "max_minutes": config["dft"]["max_minutes"],
@@ -110,3 +110,18 @@ def every_rule(wildcards):
     from cgwgan_core.workflow.reference import find_rules
 
     return [(rule.name, sorted(rule.inputs), list(rule.outputs)) for rule in find_rules(Path(workflow.basedir), config)]
+
+
+def tell_of_stages():
+    """A line for each stage instead of Snakemake's for each job, unless other lines were asked for, or none."""
+    asked, dag = workflow.output_settings, workflow.dag
+    shown = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
+    if not shown or workflow.touch or asked.quiet or asked.verbose or asked.printshellcmds or asked.debug_dag:
+        return
+    # jobs of earlier runs have no number of their own
+    number = {job: dag.jobid(job) if dag.needrun(job) else -i for i, job in enumerate(dag.jobs, start=1)}
+    jobs = {
+        n: Job(job.rule.name, "".join(job.log[:1]), list(job.output), dag.needrun(job)) for job, n in number.items()
+    }
+    logger.addHandler(Terminal(jobs, shown[0].stream))
+    shown[0].addFilter(visible)

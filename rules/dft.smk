@@ -143,6 +143,7 @@ rule dft_phonons:
         supercell=config["dft"]["phonon_supercell"],
         top=config["dft"]["phonons"],
         most_displacements=config["dft"]["max_displacements"],
+        elastic=config["dft"]["elastic"],
         shards=config["dft"]["shards"],
     message:
         "Phonons by DFT, shard {wildcards.shard}"

@@ -144,3 +144,34 @@ rule compare:
         "Comparing the relaxed crystals with each other and with the database"
     script:
         "../scripts/compare.py"
+
+
+rule relax_beside_random:
+    """Relax one shard of filled templates beside random crystals, and of the known phases of their systems."""
+    input:
+        templates="results/templates.parquet",
+        structures="results/data/structures.parquet",
+        potential="results/potential.json",
+    output:
+        relaxed="results/convergence/{shard}.parquet",
+    log:
+        "results/logs/relax_beside_random/{shard}.log",
+    benchmark:
+        "results/benchmarks/relax_beside_random/{shard}.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(120),
+    params:
+        code=digest("relax_beside_random"),
+        options=block("convergence", "shards"),
+        hull=block("hull", "shards"),
+        potential=options_of("potential"),
+        shards=config["convergence"]["shards"],
+        seed=config["seed"],
+    message:
+        "Relaxing filled templates beside random crystals, shard {wildcards.shard}"
+    script:
+        "../scripts/relax_beside_random.py"

@@ -93,6 +93,31 @@ rule report:
         "../scripts/report.py"
 
 
+rule convergence:
+    """How many relaxations converge, generated crystals beside random ones: made only when it is asked for."""
+    input:
+        relaxed=expand("results/convergence/{shard}.parquet", shard=shards("convergence")),
+    output:
+        table="results/convergence.parquet",
+        figure="results/convergence.svg",
+    log:
+        "results/logs/convergence.log",
+    benchmark:
+        "results/benchmarks/convergence.tsv"
+    conda:
+        "../envs/default.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        code=digest("convergence"),
+    message:
+        "Counting the relaxations that converge"
+    script:
+        "../scripts/convergence.py"
+
+
 rule showcase:
     """What the run found, small enough to keep: made only when it is asked for."""
     input:

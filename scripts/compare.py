@@ -46,8 +46,7 @@ def main(
     )
     rows = list(compare(crystals, background, phonons))
     tables.write(output, rows, tables.COMPARED, made_from)
-    for line in summary(rows):
-        logger.info(line)
+    logger.info("\n  ".join(summary(rows)))
 
 
 if __name__ == "__main__":

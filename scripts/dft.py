@@ -6,7 +6,8 @@ from typing import Any
 
 from cgwgan_core.dft.correction import fit, rank_again
 from cgwgan_core.dft.crystals import CANDIDATE
-from cgwgan_core.dft.identity import identify
+from cgwgan_core.dft.hull import told
+from cgwgan_core.dft.identity import add_diffraction, identify
 from cgwgan_core.dft.verdicts import final_rows
 from cgwgan_core.screening.comparison import known_library
 from cgwgan_core.workflow import tables
@@ -44,19 +45,19 @@ def main(
     chosen = read([crystals], tables.DFT_CRYSTALS)
     geometries = read(relaxed, tables.DFT_RELAXED)
     energies, vibrations = read(statics, tables.DFT_STATICS), read(phonons, tables.DFT_PHONONS)
-    rows, found = final_rows(chosen, energies, geometries, vibrations, hubbard)
-    database = tables.read_batches(structures, tables.STRUCTURES)
-    identify(rows, geometries, known_library(database, tables.read(known_phases, tables.KNOWN_PHASES), chemistry))
+    survivors, phases = read([stable], tables.STABLE), tables.read(known_phases, tables.KNOWN_PHASES)
+    rows, found = final_rows(chosen, energies, geometries, vibrations, hubbard, survivors)
+    identify(rows, geometries, known_library(tables.read_batches(structures, tables.STRUCTURES), phases, chemistry))
+    add_diffraction(rows, geometries, phases.to_pylist())
     correction = fit(rows)
     asked = {row["crystal_id"] for row in chosen if row["kind"] == CANDIDATE and row["status"] == OK}
-    unseen = rank_again(read([stable], tables.STABLE), rows, correction, asked, top, max_atoms)
+    unseen = rank_again(survivors, rows, correction, asked, top, max_atoms)
     tables.write(table, rows, tables.DFT, made_from)
     tables.write(coming, unseen, tables.DFT_NEXT, made_from)
     model = asdict(correction)
     model["penalty"] = str(model["penalty"])  # it may be infinite
     write_json(counts, {"counts": found, "correction": model})
-    logger.info(f"candidates: {found}")
-    logger.info(f"correction of the potential: {correction.status}, {correction.n} energies")
+    logger.info(f"{told(found)}\n  correction of the potential: {correction.status}, {correction.n} energies")
 
 
 if __name__ == "__main__":

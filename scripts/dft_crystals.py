@@ -29,9 +29,10 @@ def main(
         options,
     )
     tables.write(crystals, rows, tables.DFT_CRYSTALS, made_from)
-    for kind in ("candidate", "known", "element"):
-        asked = [row["status"] == OK for row in rows if row["kind"] == kind]
-        logger.info(f"{kind}: {sum(asked)} of {len(asked)} are computed")
+    kinds = {"candidate": "candidates", "known": "known phases", "element": "elements"}
+    asked = {name: [row["status"] == OK for row in rows if row["kind"] == kind] for kind, name in kinds.items()}
+    told = ", ".join(f"{sum(these)} of {len(these)} {name}" for name, these in asked.items())
+    logger.info(f"DFT is asked for {told}")
 
 
 if __name__ == "__main__":

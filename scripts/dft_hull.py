@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cgwgan_core.dft.hull import counts, hulls
+from cgwgan_core.dft.hull import counts, hulls, told
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance
@@ -13,7 +13,7 @@ def main(crystals: str, statics: Sequence[str], hull: str, hubbard: bool, made_f
     energies = [row for path in statics for row in tables.read(path, tables.DFT_STATICS).to_pylist()]
     rows = hulls(tables.read(crystals, tables.DFT_CRYSTALS).to_pylist(), energies, hubbard)
     tables.write(hull, rows, tables.DFT_HULL, made_from)
-    logger.info(f"candidates: {counts(rows)}")
+    logger.info(told(counts(rows)))
 
 
 if __name__ == "__main__":

@@ -22,17 +22,22 @@ def main(
     options: PhononOptions,
     top: int,
     most_displacements: int,
+    elastic: int,
     hubbard: bool,
     shard: int,
     shards: int,
     made_from: Provenance,
 ) -> None:
-    """Compute every ``shards``-th of the ``top`` best candidates that are relaxed."""
+    """Compute every ``shards``-th of the ``top`` best candidates that are relaxed.
+
+    :param elastic: how many of these, the best, get elastic constants.
+    """
     energies = [row for path in statics for row in tables.read(path, tables.DFT_STATICS).to_pylist()]
     geometries = [row for path in relaxed for row in tables.read(path, tables.DFT_RELAXED).to_pylist()]
     rows = hulls(tables.read(crystals, tables.DFT_CRYSTALS).to_pylist(), relaxed_statics(energies, geometries), hubbard)
-    chosen = to_displace(rows, geometries, top)[shard::shards]
-    table = compute_phonons(chosen, store, options, most_displacements)
+    chosen = to_displace(rows, geometries, top)
+    strained = {row["crystal_id"] for row in chosen[:elastic]}
+    table = compute_phonons(chosen[shard::shards], store, options, most_displacements, strained)
     tables.write(phonons, table, tables.DFT_PHONONS, made_from)
 
 
@@ -52,6 +57,7 @@ if __name__ == "__main__":
             ),
             top=snakemake.params.top,
             most_displacements=snakemake.params.most_displacements,
+            elastic=snakemake.params.elastic,
             hubbard=snakemake.params.hubbard,
             shard=int(snakemake.wildcards.shard),
             shards=snakemake.params.shards,

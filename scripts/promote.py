@@ -5,6 +5,7 @@ from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json
 from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.refusals import listed
 
 
 def main(
@@ -22,7 +23,9 @@ def main(
     for i, path in enumerate(promoted):
         tables.write(path, tables.dealt_to(table, i, len(promoted)), tables.PROMOTED, made_from)
     write_json(counts, result)
-    logger.info(f"{result['kept']:,} of {result['screened']:,} candidates go on to the judge; {result['refused']}")
+    logger.info(
+        f"{result['kept']:,} of {result['screened']:,} candidates go on to the judge; {listed(result['refused'])}"
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def main(
     content = assess(load_generator(generator), samples, pseudocount, options, numbers)
     write_text(quality, json.dumps(content | {"made_from": made_from.metadata()}, allow_nan=False) + "\n")
     for name, row in content["figures"].items():
-        logger.info(f"{name}: valid {row['valid'][0]:.3f}, number-density overlap {row['density_overlap'][0]:.3f}")
+        told = f"{name}: valid {row['valid'][0]:.3f}, number-density overlap {row['density_overlap'][0]:.3f}"
+        logger.info(told if name == "generator" else f"  {told}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json
 from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance
+from cgwgan_core.workflow.refusals import listed
 
 
 def main(
@@ -36,7 +37,9 @@ def main(
     tables.write(ranked, kept, tables.RANKED, made_from)
     tables.write(refused, walked_past, tables.RANKING_REFUSED, made_from)
     write_json(counts, result)
-    logger.info(f"{result['kept']:,} of {result['screened']:,} candidates on the shortlist; {result['refused']}")
+    logger.info(
+        f"{result['kept']:,} of {result['screened']:,} candidates on the shortlist; {listed(result['refused'])}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """Relax one shard of the known phases of the chemistry with the run's potential."""
 
-import pyarrow as pa
-
 from cgwgan_core.potentials.load import PotentialOptions
 from cgwgan_core.relaxation.known_crystals import load_checked
-from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, relax_known_phases, within
+from cgwgan_core.relaxation.known_phases import KnownPhasesOptions, read_within, relax_known_phases
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job
 from cgwgan_core.workflow.provenance import Provenance
@@ -25,12 +23,8 @@ def main(
 
     :param checked: ``potential.json``.
     """
-    parts, total, without = [tables.STRUCTURES.empty_table()], 0, 0
-    for batch in tables.read_batches(structures, tables.STRUCTURES):
-        parts.append(within(batch, chemistry))
-        total, without = total + batch.num_rows, without + batch["formation_energy_per_atom"].null_count
-    share = 1 - without / total if total else 0.0
-    phases, loaded = pa.concat_tables(parts), load_checked(potential, checked)
+    phases, share = read_within(tables.read_batches(structures, tables.STRUCTURES), chemistry)
+    loaded = load_checked(potential, checked)
     rows = relax_known_phases(phases, chemistry, loaded, options, share, shard, shards)
     tables.write(relaxed, rows, tables.KNOWN_PHASES, made_from)
 

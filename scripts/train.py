@@ -8,7 +8,7 @@ from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.checkpoint import ModelOptions
 from cgwgan_core.generator.training import TrainingFiles, train
 from cgwgan_core.workflow import tables
-from cgwgan_core.workflow.logs import job
+from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance
 from cgwgan_core.workflow.seeds import derive_seed
 
@@ -22,6 +22,8 @@ def main(
     folder = Path(generator).parent
     files = TrainingFiles(Path(generator), Path(metrics), folder / "scratch", folder / "logs")
     train(learnt, held_out, options, derive_seed(run_seed, "train"), files, made_from)
+    if options.max_steps:
+        logger.info(f"{options.max_steps:,} steps of training on {len(learnt):,} structures; their losses: {metrics}")
 
 
 if __name__ == "__main__":

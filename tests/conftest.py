@@ -40,6 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Tests must not change it; :func:`tests.support.workflow.copy_run` copies it.
     """
     folder = tmp_path_factory.mktemp("run")
-    done = snakemake(folder, "all", "results/showcase")
+    done = snakemake(folder, "all", "results/showcase", "results/convergence.svg")
     assert done.returncode == 0, done.stderr[-5000:]
     return folder

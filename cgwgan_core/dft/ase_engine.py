@@ -32,18 +32,21 @@ class AseEngine:
 
     :param calculator: ``package.module:function``, which gives the calculator.
     :param command: how Python with the calculator's package is started; ``None`` if it cannot run here.
+    :param dispersion: ``D3BJ`` or ``D4``, added with PBE's parameters; needs dftd3 or dftd4 beside the calculator.
     """
 
     name = "ase"
     remedies: Sequence[Remedy] = ()
 
-    def __init__(self, calculator: str, command: str | None) -> None:
+    def __init__(self, calculator: str, command: str | None, dispersion: str | None = None) -> None:
         self._calculator = calculator
         self._command = None if command is None else [*shlex.split(command), COPY]
+        # left out where there is none, as in calculations of stores that are older than it
+        self._dispersion = {} if dispersion is None else {"dispersion": dispersion}
 
     def parameters(self, atoms: Atoms, *, stress: bool = False, **changes: Any) -> dict[str, Any]:  # noqa: ARG002
         """The calculator's name, and arguments for it."""
-        return {"calculator": self._calculator, "arguments": {}, "stress": stress, **changes}
+        return {"calculator": self._calculator, "arguments": {}, "stress": stress, **self._dispersion, **changes}
 
     def write(self, calculation: Calculation, folder: Path) -> None:
         """Write the calculation and its runner."""
@@ -73,6 +76,7 @@ class Gpaw(AseEngine):
 
     :param command: how Python with GPAW is started, such as ``mpirun -np 8 gpaw python``.
     :param kspacing: 1/Å with 2π, of crystals with anions; ``None``: 0.48. Others get meshes 1.6 times as dense.
+    :param dispersion: as of :class:`AseEngine`.
     """
 
     name = "gpaw"
@@ -82,8 +86,8 @@ class Gpaw(AseEngine):
         Remedy("wider smearing", {"smearing": 0.3}),  # last, as it moves the energy
     )
 
-    def __init__(self, command: str | None, kspacing: float | None = None) -> None:
-        super().__init__("", command)
+    def __init__(self, command: str | None, kspacing: float | None = None, dispersion: str | None = None) -> None:
+        super().__init__("", command, dispersion)
         self._kspacing = 0.48 if kspacing is None else kspacing
 
     def parameters(self, atoms: Atoms, *, stress: bool = False, **changes: Any) -> dict[str, Any]:
@@ -105,5 +109,6 @@ class Gpaw(AseEngine):
             "mixing": None,
             "eigensolver": None,
             "stress": stress,
+            **self._dispersion,
             **changes,
         }

@@ -12,6 +12,8 @@ from cgwgan_core.dft.store import Store
 from cgwgan_core.workflow.errors import InputError
 
 ENGINES = ("vasp", "gpaw", "espresso")
+DISPERSIONS = {"D3BJ": "dftd3", "D4": "dftd4"}
+"""Corrections for van der Waals forces, and the packages that give them."""
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-dft"
 """Where ``make dft-environment`` puts GPAW: beside the package, so that no setting of a run names the place."""
 
@@ -29,6 +31,8 @@ class EngineOptions:
     """1/Å, with 2π; ``None``: the engine's own."""
     pseudopotentials: str | None = None
     """Folder of UPF files, for Quantum ESPRESSO."""
+    dispersion: str | None = None
+    """One of :data:`DISPERSIONS`, of GPAW and ASE calculators."""
 
 
 def load_engine(options: EngineOptions, vasp: Mapping[str, Any], environment: Path = ENVIRONMENT) -> Engine:
@@ -39,7 +43,12 @@ def load_engine(options: EngineOptions, vasp: Mapping[str, Any], environment: Pa
     :raises InputError: if it is unknown, or something that it needs is missing.
     """
     # ruff: noqa: PLC0415 - slow to import, and every job of a run reads the engine's name
-    name, command = options.engine, options.command
+    name, command, dispersion = options.engine, options.command, options.dispersion
+    if dispersion is not None and name in ("vasp", "espresso"):
+        raise InputError(
+            f"dft.dispersion: {dispersion} is for gpaw and ASE calculators, not for {name}; "
+            f"{'name it in vasp.dispersion' if name == 'vasp' else 'write null'}"
+        )
     if name == "vasp":
         from cgwgan_core.dft.vasp_engine import Vasp
         from cgwgan_core.dft.vasp_presets import DftOptions
@@ -47,7 +56,7 @@ def load_engine(options: EngineOptions, vasp: Mapping[str, Any], environment: Pa
         kspacing = {} if options.kspacing is None else {"kspacing": options.kspacing}
         return Vasp(command, DftOptions(**{**vasp, **kspacing}))
     if name == "gpaw":
-        return Gpaw(command or _gpaw_python(environment), options.kspacing)
+        return Gpaw(command or _gpaw_python(environment, dispersion), options.kspacing, dispersion)
     if name == "espresso":
         if options.pseudopotentials is None:
             raise InputError("dft.pseudopotentials: missing; name a folder of UPF files, such as SSSP's")
@@ -55,16 +64,21 @@ def load_engine(options: EngineOptions, vasp: Mapping[str, Any], environment: Pa
 
         return Espresso(Path(options.pseudopotentials), command, options.kspacing)
     if ":" in name:
-        return AseEngine(name, command or sys.executable)
+        return AseEngine(name, command or sys.executable, dispersion)
     raise InputError(f"dft.engine: {name} is unknown; one of {', '.join(ENGINES)}, or package.module:function")
 
 
-def _gpaw_python(environment: Path) -> str:
+def _gpaw_python(environment: Path, dispersion: str | None) -> str:
     python = environment / "bin" / "python"
     if not python.exists():
         raise InputError(
             f"dft.engine: gpaw has an environment of its own, and {environment} is not there; run: make "
             "dft-environment (or name Python with GPAW in dft.command, such as: mpirun -np 8 gpaw python)"
+        )
+    if dispersion is not None and not list(environment.glob(f"lib/*/site-packages/{DISPERSIONS[dispersion]}")):
+        raise InputError(
+            f"dft.dispersion: {dispersion} needs {DISPERSIONS[dispersion]}, which {environment} lacks; run: "
+            "make dft-environment"
         )
     return str(python)
 

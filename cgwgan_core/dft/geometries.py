@@ -1,6 +1,6 @@
 """What changes geometries: relaxation and phonons of the best crystals by DFT."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.crystallography.symmetry import SymmetryError, spacegroup_of
 from cgwgan_core.dft.calculation import Calculation, Outcome
 from cgwgan_core.dft.descent import DescentOptions, hessian, relax_by
-from cgwgan_core.dft.phonons import phonons_by_dft
+from cgwgan_core.dft.elasticity import elasticity_by_dft
+from cgwgan_core.dft.phonons import phonons_by_dft, phonons_in
 from cgwgan_core.dft.spin import SYMPREC
 from cgwgan_core.dft.statics import crystal_atoms, static
 from cgwgan_core.dft.store import Store
@@ -109,20 +110,34 @@ def _relax(crystal: Row, potential: Potential, store: Store, options: RelaxOptio
 
 
 def compute_phonons(
-    relaxed: Sequence[Row], store: Store, options: PhononOptions, most_displacements: int
+    relaxed: Sequence[Row],
+    store: Store,
+    options: PhononOptions,
+    most_displacements: int,
+    elastic: Collection[str] = (),
 ) -> Iterator[Row]:
-    """Phonons of crystals relaxed by DFT.
+    """Phonons of crystals relaxed by DFT, and the elastic constants of some.
 
     :param relaxed: rows of ``tables.DFT_RELAXED`` with a geometry.
+    :param elastic: crystal_id of those that get elastic constants.
     :yields: rows of ``tables.DFT_PHONONS``, in order.
     """
+    tight = TIGHT.get(store.engine.name, {})
 
     def evaluate(supercell: Atoms) -> Outcome:
-        parameters = store.engine.parameters(supercell, **TIGHT.get(store.engine.name, {}))
+        parameters = store.engine.parameters(supercell, **tight)
         return store.run(Calculation(supercell, store.engine.name, parameters))
+
+    def elasticity(atoms: Atoms) -> Row:
+        parameters = store.engine.parameters(atoms, stress=True, **tight)  # of one mesh, as along a descent
+        at_gamma = phonons_in(evaluate, atoms, (1, 1, 1), options, most_displacements)
+        return elasticity_by_dft(
+            lambda cell: store.run(Calculation(cell, store.engine.name, parameters)), atoms, at_gamma
+        )
 
     for row in progress(relaxed, len(relaxed), "crystals with phonons by DFT"):
         atoms = row_to_atoms(row)
         atoms.set_initial_magnetic_moments(np.array(row["moments"]))
         found = phonons_by_dft(evaluate, atoms, options, most_displacements)
-        yield {**{key: row[key] for key in ("crystal_id", "kind", "formula")}, **found.row()}
+        columns = {**{key: row[key] for key in ("crystal_id", "kind", "formula")}, **found.row()}
+        yield columns | (elasticity(atoms) if row["crystal_id"] in elastic else {})

@@ -118,6 +118,14 @@ def counts(
     }
 
 
+def told(found: Mapping[str, int]) -> str:
+    """The :func:`counts` in words, for a log."""
+    return (
+        f"{found['with_distance']} candidates with a distance to the hull by DFT: {found['on_or_below']} on it or"
+        f" below, {found['near']} at most {NEAR} eV/atom above it"
+    )
+
+
 def _with_energies(crystals: Sequence[Row], statics: Sequence[Row]) -> list[Row]:
     found = {row["crystal_id"]: row for row in statics}
     rows = []

@@ -7,6 +7,7 @@ Judged are the q-points that fit a supercell that was computed: their frequencie
 range of its forces. What lies between them would be interpolated, and is not asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from ase import Atoms
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
-from cgwgan_core.dft.calculation import CONVERGED
+from cgwgan_core.dft.calculation import CONVERGED, Outcome
 from cgwgan_core.dft.descent import Evaluate
 from cgwgan_core.dft.store import WAITING
 from cgwgan_core.phonons.branches import at_gamma, modes
@@ -129,21 +130,31 @@ def phonons_in(
 def _compute(phonon: Phonopy, evaluate: Evaluate) -> str:
     """Compute the supercell at rest and the displaced ones, and the force constants, as :func:`finite_displacements`.
 
-    :returns: :data:`.CONVERGED`, or why there are none. What runs elsewhere is asked for to the last supercell.
+    :returns: :data:`.CONVERGED`, or why there are none.
     """
-    forces, waiting = [], []
-    for cell in (phonon.supercell, *displaced_cells(phonon)):
-        outcome = evaluate(to_ase(cell))
+    status, found = compute_all([to_ase(cell) for cell in (phonon.supercell, *displaced_cells(phonon))], evaluate)
+    if status == CONVERGED:
+        set_forces(phonon, [np.array(outcome.forces) for outcome in found])
+    return status
+
+
+def compute_all(cells: Sequence[Atoms], evaluate: Evaluate) -> tuple[str, list[Outcome]]:
+    """Compute cells until one fails. What runs elsewhere is asked for to the last.
+
+    :returns: :data:`.CONVERGED`, or why not; and the outcomes, with forces.
+    """
+    found, waiting = [], []
+    for cell in cells:
+        outcome = evaluate(cell)
         if outcome.converged and outcome.forces is not None:
-            forces.append(np.array(outcome.forces))
+            found.append(outcome)
         elif outcome.status.startswith(WAITING):
             waiting.append(outcome.status)
         else:
-            return "failed: the calculation gives no forces" if outcome.converged else outcome.status
+            return "failed: the calculation gives no forces" if outcome.converged else outcome.status, []
     if waiting:
-        return f"{waiting[0]} ({len(waiting)} of {len(waiting) + len(forces)} supercells)"
-    set_forces(phonon, forces)
-    return CONVERGED
+        return f"{waiting[0]} ({len(waiting)} of {len(waiting) + len(found)} supercells)", []
+    return CONVERGED, found
 
 
 def _judged(result: DFTPhonons, options: PhononOptions) -> DFTPhonons:

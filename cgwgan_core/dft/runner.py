@@ -52,6 +52,8 @@ def compute(calculation: Json) -> Json:
     if any(moments):
         found["magnetic_moment"] = given(atoms.get_magnetic_moment)
         found["magnetic_moments"] = given(atoms.get_magnetic_moments)
+    if asked.get("dispersion"):
+        add_dispersion(found, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=periodic), asked["dispersion"])
     if asked.get("keep_density"):
         atoms.calc.write("density.gpw")
     return found
@@ -100,6 +102,25 @@ def any_calculator(asked: Json) -> tuple[Any, str]:
     package = importlib.import_module(module.split(".")[0])
     calculator = getattr(importlib.import_module(module), function)(**asked["arguments"])
     return calculator, f"{package.__name__} {getattr(package, '__version__', '')}".strip()
+
+
+def add_dispersion(found: Json, atoms: Any, name: str) -> None:
+    """Add D3(BJ) of pairs, or D4, with the parameters for PBE; a molecule is alone, whatever its box."""
+    if name == "D3BJ":
+        import dftd3 as package  # noqa: PLC0415 - only where it is asked for
+        from dftd3.ase import DFTD3  # noqa: PLC0415
+
+        atoms.calc = DFTD3(params_tweaks={"method": "PBE", "atm": False}, damping="d3bj")
+    else:
+        import dftd4 as package  # noqa: PLC0415
+        from dftd4.ase import DFTD4  # noqa: PLC0415
+
+        atoms.calc = DFTD4(method="PBE")
+    found["energy"] += float(atoms.get_potential_energy())
+    found["forces"] = (np.array(found["forces"]) + atoms.get_forces()).tolist()
+    if found["stress"] is not None and atoms.pbc.all():
+        found["stress"] = (np.array(found["stress"]) + atoms.get_stress()).tolist()
+    found["version"] += f" + {package.__name__} {package.__version__}"
 
 
 def failure(error: Exception) -> Json:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cgwgan_core.dft.calculation import CONVERGED
 from cgwgan_core.dft.crystals import CANDIDATE, KNOWN_PHASE
+from cgwgan_core.dft.elasticity import COLUMNS as ELASTICITY
 from cgwgan_core.dft.hull import CORRECTED, counts, distance, hulls
 
 Row = dict[str, Any]
@@ -81,6 +82,7 @@ def final_rows(
     relaxed: Sequence[Row],
     phonons: Sequence[Row],
     hubbard: bool = False,
+    judged: Sequence[Row] = (),
 ) -> tuple[list[Row], dict[str, int]]:
     """What DFT says of every crystal that it was asked about, and how many candidates hold.
 
@@ -89,6 +91,7 @@ def final_rows(
     :param relaxed: rows of ``tables.DFT_RELAXED``.
     :param phonons: rows of ``tables.DFT_PHONONS``.
     :param hubbard: as for :func:`.hull.hulls`.
+    :param judged: rows of ``tables.STABLE``: the candidates by the potential.
     :returns: rows of ``tables.DFT``, candidates first, best first; and counts.
     """
     first = {row["crystal_id"]: row for row in hulls(crystals, statics, hubbard)}
@@ -96,6 +99,7 @@ def final_rows(
     of_static, of_relaxed, of_phonons = (
         {row["crystal_id"]: row for row in rows} for rows in (statics, relaxed, phonons)
     )
+    before = {row["candidate_id"]: row for row in judged}
     placed = [row for row in last if height(row) is not None]
     ranks = {name: rank for rank, name in enumerate(best(placed, len(placed)), start=1)}
     rows = []
@@ -110,6 +114,8 @@ def final_rows(
         row["min_frequency"] = (of_phonons.get(name) or {}).get("min_frequency")
         row["verdict"] = (of_phonons.get(name) or {}).get("verdict")
         row["phonons"] = (of_phonons.get(name) or {}).get("status")
+        row |= {key: (of_phonons.get(name) or {}).get(key) for key in ELASTICITY}
+        row |= {f"potential_{key}": before.get(name, {}).get(key) for key in ("spacegroup", "elastic_min_eigenvalue")}
         row["dft_rank"] = ranks.get(name)
         row["difference"] = _difference(row)
         rows.append(row)

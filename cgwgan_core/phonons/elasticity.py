@@ -1,6 +1,7 @@
 """Elastic constants, from strained cells and the force constants at Γ."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,24 +37,42 @@ def elastic_tensor(primitive: Atoms, phonon: Phonopy, potential: Potential) -> F
     :returns: in Voigt's notation, (6, 6) GPa, symmetric but for noise not yet those of the crystal class.
     :raises RuntimeError: if the potential cannot treat a strained cell.
     """
+    strained = strained_cells(primitive, STRAIN)
+    pairs = [potential.neighbours_to_keep(primitive)] * len(strained)  # as in the phonons
+    found = evaluate_all(potential, strained, forces=True, stress=True, pairs=pairs)
+    assert found.forces is not None
+    assert found.stresses is not None
+    return elastic_constants(primitive, phonon, [voigt(tensor) for tensor in found.stresses], found.forces, STRAIN)
+
+
+def strained_cells(primitive: Atoms, size: float) -> list[Atoms]:
+    """The twelve cells strained by ``size`` in Voigt's six directions, then by as much the other way."""
     strained = []
     for way in (1, -1):
         for j in range(6):
             strain = np.zeros((3, 3))
             a, b = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[j]
-            strain[a, b] += way * STRAIN / 2
-            strain[b, a] += way * STRAIN / 2
+            strain[a, b] += way * size / 2
+            strain[b, a] += way * size / 2
             atoms = primitive.copy()
             atoms.set_cell(primitive.cell.array @ (np.eye(3) + strain), scale_atoms=True)
             strained.append(atoms)
-    pairs = [potential.neighbours_to_keep(primitive)] * len(strained)  # as in the phonons
-    found = evaluate_all(potential, strained, forces=True, stress=True, pairs=pairs)
-    assert found.forces is not None
-    assert found.stresses is not None
-    stress = np.array([voigt(tensor) for tensor in found.stresses])
-    clamped = (stress[:6] - stress[6:]).T / (2 * STRAIN)
-    forces = np.array([f - f.mean(axis=0) for f in found.forces]).reshape(12, -1)
-    coupling = (forces[:6] - forces[6:]).T / (2 * STRAIN)  # (3n, 6)
+    return strained
+
+
+def elastic_constants(
+    primitive: Atoms, phonon: Phonopy, stresses: Sequence[Floats], forces: Sequence[Floats], size: float
+) -> Floats:
+    """Elastic constants as of :func:`elastic_tensor`, from what was computed of the :func:`strained_cells`.
+
+    :param stresses: of each cell, Voigt's order, (6,) eV/Å³.
+    :param forces: of each, (n, 3) eV/Å.
+    :param size: of the strains.
+    """
+    stress = np.array(stresses)
+    clamped = (stress[:6] - stress[6:]).T / (2 * size)
+    net_free = np.array([f - f.mean(axis=0) for f in forces]).reshape(12, -1)
+    coupling = (net_free[:6] - net_free[6:]).T / (2 * size)  # (3n, 6)
     stiffness = _gamma_force_constants(phonon)
     relaxed: Floats = clamped - coupling.T @ np.linalg.pinv(stiffness, rcond=1e-6, hermitian=True) @ (
         coupling / primitive.get_volume()
@@ -72,7 +91,7 @@ def elasticity(primitive: Atoms, tensor: Floats) -> dict[str, Any]:
         warnings.simplefilter("ignore")  # it warns of noise that the next step removes
         found = ElasticTensor.from_voigt(tensor).fit_to_structure(AseAtomsAdaptor.get_structure(primitive), 0.01)
     fitted = np.asarray(found.voigt)
-    lowest = float(np.linalg.eigvalsh(_kelvin(fitted)).min())
+    lowest = float(eigenvalues(fitted).min())
     mechanical = lowest > STABLE_ABOVE
     return {
         "elastic_tensor": fitted.ravel().tolist(),
@@ -82,6 +101,12 @@ def elasticity(primitive: Atoms, tensor: Floats) -> dict[str, Any]:
         "bulk_modulus": float(found.k_vrh) if mechanical else None,
         "shear_modulus": float(found.g_vrh) if mechanical else None,
     }
+
+
+def eigenvalues(tensor: Floats) -> Floats:
+    """Of elastic constants in Voigt's notation (6, 6), ascending, (6,); in Kelvin's notation, whatever the axes."""
+    found: Floats = np.linalg.eigvalsh(_kelvin(tensor)).astype(float)
+    return found
 
 
 def slowest_sound(primitive: Atoms, tensor: Floats, q: Floats) -> float:

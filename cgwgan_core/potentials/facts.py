@@ -19,6 +19,8 @@ and Ac to Pu. Po to Ra and Am on occur in none of its 1,580,395 structures, Ne i
 (mp-trj-element-counts-by-occurrence.json of matbench-discovery)."""
 SCALES = {"matpes": "matpes", "mp-2021": "mp_uncorrected"}
 """What the name of an M3GNet holds, in lower case -> the scale of its energies."""
+M3GNET_FILES = ("model.json", "model.pt", "state.pt")
+"""What the folder of an M3GNet holds."""
 OWN_SCALES = {
     "chgnet": "mp_corrected",
     "nequix": "mp_uncorrected",

@@ -24,14 +24,13 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch_geometric.data import Batch as GraphBatch
 
-from cgwgan_core.potentials.facts import scale_of
+from cgwgan_core.potentials.facts import M3GNET_FILES, scale_of
 from cgwgan_core.potentials.neighbours import Neighbours
 from cgwgan_core.potentials.orbits import Orbits
 from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, EnergyScale, Potential
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.errors import InputError, first_line
 
-FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
 """Owner on the Hugging Face hub of the names that have none; matgl's own."""
 
@@ -160,18 +159,18 @@ def locate(source: str) -> Path:
     """
     folder = Path(source).expanduser()
     if folder.exists():
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        missing = [name for name in M3GNET_FILES if not (folder / name).is_file()]
         if missing:
             raise InputError(
                 f"{source}: not a matgl potential, it lacks {', '.join(missing)}; "
-                f"potential.path must be a folder with {', '.join(FILES)}"
+                f"potential.path must be a folder with {', '.join(M3GNET_FILES)}"
             )
         return folder
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", source):
         raise InputError(f"{source}: no such folder; set potential.path to the folder of the potential")
     name = source if "/" in source else f"{HUB_OWNER}/{source}"
     try:
-        return locate(snapshot_download(name, allow_patterns=list(FILES)))
+        return locate(snapshot_download(name, allow_patterns=list(M3GNET_FILES)))
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - the network's failures, and the hub's own
@@ -317,7 +316,7 @@ def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     # model.json may be formatted anew without a change of meaning
     total.update(json.dumps(json.loads((folder / "model.json").read_text()), sort_keys=True).encode())
-    for name in FILES[1:]:
+    for name in M3GNET_FILES[1:]:
         total.update((folder / name).read_bytes())
     return total.hexdigest()[:16]
 

@@ -66,6 +66,8 @@ class Relaxation:
     further than :data:`.kept_neighbours.ACROSS` on the wrong side of the cutoff."""
     max_minutes: float = np.inf
     """Minutes after which the crystal is given up; beside others, its atoms' share of the time counts."""
+    max_step: float = 0.2
+    """Å; longest step of an atom or an edge of the cell; ASE's own."""
 
     def __post_init__(self) -> None:
         if not self.fmax > 0:
@@ -241,7 +243,7 @@ class Descent:
 
     def _set_off(self) -> None:
         self._cell = _CellFilter(self.atoms)  # type: ignore[no-untyped-call]  # ASE's
-        self._optimiser = BFGS(self._cell, logfile=None)  # type: ignore[arg-type]  # ASE's filters are optimised too
+        self._optimiser = BFGS(self._cell, logfile=None, maxstep=self.how.max_step)  # type: ignore[arg-type]  # ASE's filters are optimised too
 
     def _measure(self, energy: float, forces: Floats, stress: Floats) -> Point:
         self.atoms.calc = SinglePointCalculator(self.atoms, energy=energy, forces=forces, stress=voigt(stress))

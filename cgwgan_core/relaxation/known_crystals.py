@@ -143,12 +143,16 @@ def report(potential: Potential, rows: list[dict[str, Any]], tolerance: float, w
     """
     for row in rows:
         logger.info(
-            f"{row['formula']:8s} {row['material_id']:9s} formation energy {row['formation_energy_per_atom']} eV/atom, "
-            f"expected {row['expected_formation_energy_per_atom']}, cell off by {row['lattice_error']:+.1%}"
+            f"  {row['formula']:8s} {row['material_id']:9s} formation energy {row['formation_energy_per_atom']}"
+            f" eV/atom, expected {row['expected_formation_energy_per_atom']}, cell off by {row['lattice_error']:+.1%}"
         )
     if failed := [row for row in rows if not row["passed"]]:
         raise InputError(_complaint(potential, failed, len(rows), tolerance))
     errors = [abs(row["error"]) for row in rows]
+    logger.info(
+        f"{potential.name}: formation energies of {len(rows)} known crystals within {max(errors):.3f} eV/atom, allowed"
+        f" are {tolerance}"
+    )
     return {
         "name": potential.name,
         "energy_scale": potential.energy_scale,

@@ -1,6 +1,6 @@
 """The database's phases of a chemistry, relaxed: the hull that candidates are measured against."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -19,6 +19,7 @@ from cgwgan_core.relaxation.descent import Relaxation
 from cgwgan_core.relaxation.relax import relax_each
 from cgwgan_core.screening.energetics import Hull
 from cgwgan_core.screening.references import references
+from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.logs import logger
 from cgwgan_core.workflow.refusals import OK
@@ -92,6 +93,15 @@ class KnownPhasesOptions:
                 f"hull.leave_out: {', '.join(unknown)} is neither a kind of doubt ({', '.join(KINDS)}) nor the "
                 f"material_id of a phase of {'-'.join(chemistry)} in the database; delete or correct it"
             )
+
+
+def read_within(batches: Iterable[pa.Table], chemistry: Sequence[str]) -> tuple[pa.Table, float]:
+    """Rows of ``tables.STRUCTURES`` with no other elements than these; share of all rows that have an energy."""
+    parts, total, without = [tables.STRUCTURES.empty_table()], 0, 0
+    for batch in batches:
+        parts.append(within(batch, chemistry))
+        total, without = total + batch.num_rows, without + batch["formation_energy_per_atom"].null_count
+    return pa.concat_tables(parts), 1 - without / total if total else 0.0
 
 
 def within(structures: pa.Table, chemistry: Sequence[str]) -> pa.Table:
@@ -185,8 +195,8 @@ def place_on_hull(shards: Sequence[Sequence[Row]], chemistry: Sequence[str], ene
             row["energy_above_hull"] = max(above, 0.0)  # rounding
         elif _kept_off(row):
             row["energy_above_hull"] = row["formation_energy_per_atom"] - hull.energy_per_atom(row["formula"])
-    _log_hull(rows, hull, "-".join(chemistry))
     _log_doubts(rows)
+    _log_hull(rows, hull, "-".join(chemistry))
     return rows
 
 
@@ -214,7 +224,6 @@ def _element_rows(chemistry: Sequence[str], energy_scale: EnergyScale) -> list[R
 def _log_hull(rows: Sequence[Row], hull: Hull, system: str) -> None:
     good = [row for row in rows if row["status"] == OK]
     compounds = [row for row in good if not row["material_id"].startswith(ELEMENT)]
-    logger.info(f"hull of {system}: {len(compounds)} known phases; on it are {', '.join(hull.stable_formulas)}")
     if left := len(rows) - len(good):
         logger.info(f"{left} structures are left out of the hull; their status says why")
     if not compounds:
@@ -230,6 +239,7 @@ def _log_hull(rows: Sequence[Row], hull: Hull, system: str) -> None:
         logger.info(
             f"formation energies differ from the database's by {mean:.3f} eV/atom on average ({len(off)} phases)"
         )
+    logger.info(f"hull of {system}: {len(compounds)} known phases; on it are {', '.join(hull.stable_formulas)}")
 
 
 def _log_doubts(rows: Sequence[Row]) -> None:

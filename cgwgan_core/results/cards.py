@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 from pymatgen.core import Composition
 
+from cgwgan_core.crystallography.diffraction import Lines, lines
 from cgwgan_core.crystallography.structures import row_to_atoms, row_to_structure
 from cgwgan_core.crystallography.symmetry import conventional_cell
 from cgwgan_core.phonons.bands import SYMPREC
@@ -22,7 +23,6 @@ from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL
 from cgwgan_core.results.agreement import STABLE as AGREED
 from cgwgan_core.results.crystal_figures import Figure, bands_figure, cell_figure, diffraction_figure
 from cgwgan_core.results.crystals import SURVIVOR
-from cgwgan_core.results.diffraction import Lines, lines
 from cgwgan_core.results.findings import BAND_COLUMNS
 from cgwgan_core.results.text import NONE, fixed, formula_html, formula_text, spacegroup_html, symbol_text
 from cgwgan_core.workflow import tables
@@ -33,6 +33,7 @@ MOST_ATOMS = 24
 """Oxidation states are guessed for formulas of no more atoms; beyond, the guess takes seconds."""
 EV_IN_KJ = 96.4853
 """kJ/mol."""
+MECHANICAL: Mapping[bool | None, str] = {True: "stable", False: "unstable"}
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,12 @@ def _judges(row: Row) -> Iterator[Judge]:
                 _signed(row[f"{prefix}energy_above_hull"]),
                 fixed(row[f"{prefix}min_frequency"], 2),
                 row[f"{prefix}verdict"] or NONE,
-                {True: "stable", False: "unstable"}.get(row[f"{prefix}mechanically_stable"], NONE),
+                MECHANICAL.get(row[f"{prefix}mechanically_stable"], NONE),
             )
     if row.get("dft_engine") or row.get("dft_energy_above_hull") is not None:
         above, lowest = _signed(row["dft_energy_above_hull"]), fixed(row["dft_min_frequency"], 2)
-        yield Judge(f"DFT ({row['dft_engine'] or NONE})", above, lowest, row["dft_verdict"] or NONE, NONE)
+        mechanical = MECHANICAL.get(row.get("dft_mechanically_stable"), NONE)
+        yield Judge(f"DFT ({row['dft_engine'] or NONE})", above, lowest, row["dft_verdict"] or NONE, mechanical)
 
 
 def _signed(value: float | None) -> str:

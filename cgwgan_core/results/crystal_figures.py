@@ -16,7 +16,7 @@ from ase.neighborlist import neighbor_list
 from pymatgen.core import Element
 from scipy.spatial import ConvexHull, QhullError
 
-from cgwgan_core.results.diffraction import Lines
+from cgwgan_core.crystallography.diffraction import Lines
 from cgwgan_core.workflow.arrays import Floats
 
 Figure = dict[str, Any]

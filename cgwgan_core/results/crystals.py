@@ -20,7 +20,9 @@ Row = dict[str, Any]
 SURVIVOR = "survivor"
 COMPARED = ("novelty", "prototype", "charge_balanced", "known_match")
 """Of ``tables.COMPARED``, added to survivors that were generated as they are."""
-DFT = ("energy_above_hull_uncorrected", "min_frequency", "verdict", "known_match", "engine")
+DFT = (
+    "energy_above_hull_uncorrected", "min_frequency", "verdict", "known_match", "engine", "mechanically_stable",
+)  # fmt: skip
 """Of ``tables.DFT``, as ``dft_*``, beside the distance that counts (:func:`cgwgan_core.dft.hull.distance`)."""
 
 

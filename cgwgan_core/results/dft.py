@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from cgwgan_core.dft.calculation import CONVERGED
 from cgwgan_core.dft.crystals import CANDIDATE, ELEMENTAL
@@ -24,6 +25,8 @@ from cgwgan_core.workflow.refusals import OK, category
 Row = Mapping[str, Any]
 NAMED = 5
 """Candidates that DFT should see next."""
+LINES = 3
+"""Lines of the powder pattern that the table names."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class ByDft:
     """How many hold."""
     more: str
     """What that hangs on: corrections, the other candidates, relaxation, phonons."""
+    moved: str
+    """How far the crystals are from where the potential has them: in energy, volume, space group and rank."""
     candidates: Table
     known: Table
     error: str
@@ -58,7 +63,8 @@ def by_dft(files: RunFiles, survivors: Sequence[Row]) -> ByDft | None:
     return ByDft(
         sentence(rows),
         more(rows),
-        candidates_table(rows, groups),
+        moved(rows),
+        candidates_table(rows),
         known_table(rows),
         error_in_words(correction, rows),
         next_table(coming, groups),
@@ -112,6 +118,30 @@ def more(rows: Sequence[Row]) -> str:
     if verdicts:
         passing = sum(verdict in PASSING for verdict in verdicts)
         said.append(f"Of {len(verdicts):,} with phonons by DFT, {passing:,} {'is' if passing == 1 else 'are'} stable.")
+    return " ".join(said)
+
+
+def moved(rows: Sequence[Row]) -> str:
+    """How far DFT moves the candidates in energy, volume, space group and rank; parameters as of :func:`sentence`."""
+    candidates = _candidates(rows)
+    said = []
+    if shifts := [row["difference"] for row in candidates if row["difference"] is not None]:
+        said.append(
+            f"DFT moves formation energies by {_signed(float(np.mean(shifts)))} eV/atom in the mean of {len(shifts):,} "
+            f"({_signed(min(shifts))} to {_signed(max(shifts))})."
+        )
+    if volumes := [100 * (row["volume_ratio"] - 1) for row in candidates if row["volume_ratio"] is not None]:
+        said.append(
+            f"Relaxation changes volumes by {fixed(float(np.mean(volumes)), 1)} % in the mean of {len(volumes):,} "
+            f"({fixed(min(volumes), 1)} to {fixed(max(volumes), 1)})."
+        )
+        both = [(row["potential_spacegroup"], row["spacegroup"]) for row in candidates if row["spacegroup"]]
+        others = sum(before is not None and before != after for before, after in both)
+        said.append(f"{others:,} of {len(both):,} {'has' if others == 1 else 'have'} another space group then.")
+    order = [(row["dft_rank"], row["rank"]) for row in candidates if row["dft_rank"] and row["rank"]]
+    if len(order) > 2:
+        correlation = float(spearmanr(*zip(*order, strict=True)).statistic)
+        said.append(f"Both orders of {len(order):,} have a rank correlation of {fixed(correlation, 2)}.")
     return " ".join(said)
 
 
@@ -175,24 +205,22 @@ def _potential(rows: Sequence[Row]) -> str:
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def candidates_table(rows: Sequence[Row], groups: Mapping[str, int]) -> Table:
-    """One row for each candidate that DFT was asked for, best by DFT first.
-
-    :param groups: crystal_id -> number of the space group before DFT.
-    """
+def candidates_table(rows: Sequence[Row]) -> Table:
+    """One row for each candidate that DFT was asked for, best by DFT first."""
     heads = (
         "rank", "by the potential", "formula", "space group", "after DFT", "formation energy (eV/atom)",
         "above the hull (eV/atom)", "by the potential (eV/atom)", "without anion corrections (eV/atom)",
         "over the mixed hull (eV/atom)", "over the joint hull (eV/atom)", "gained by relaxing (meV/atom)",
-        "volume over the potential's", "lowest frequency (THz)", "phonons", "spins", "losing O2 (eV/O2)",
-        "without corrections (eV/O2)", "what is left", "candidate", "remarks",
+        "volume over the potential's", "lowest frequency (THz)", "phonons", "lowest elastic eigenvalue (GPa)",
+        "by the potential (GPa)", "spins", "losing O2 (eV/O2)", "without corrections (eV/O2)", "what is left",
+        "nearest known phase", "likeness by X-rays", "strongest lines, 2θ of Cu Kα (hkl)", "candidate", "remarks",
     )  # fmt: skip
     found = [
         (
             cells.number(row["dft_rank"], 0),
             cells.number(row["rank"], 0),
             cells.formula(row["formula"]),
-            cells.spacegroup(groups.get(row["crystal_id"])),
+            cells.spacegroup(row["potential_spacegroup"]),
             cells.spacegroup(row["spacegroup"]),
             cells.number(row[CORRECTED], 3),
             cells.number(row["energy_above_hull"], 3),
@@ -204,10 +232,15 @@ def candidates_table(rows: Sequence[Row], groups: Mapping[str, int]) -> Table:
             cells.number(row["volume_ratio"], 3),
             cells.number(row["min_frequency"], 2),
             cells.verdict(row["verdict"]),
+            cells.number((row["elastic_eigenvalues"] or [None])[0], 1),
+            cells.number(row["potential_elastic_min_eigenvalue"], 1),
             cells.text(_spins(row)),
             cells.number(row["oxygen_loss"], 2),
             cells.number(row["oxygen_loss_uncorrected"], 2),
             cells.text(row["oxygen_loss_products"] or ""),
+            cells.text(row["nearest_known"] or ""),
+            cells.number(row["nearest_known_similarity"], 2),
+            cells.text(_lines(row)),
             cells.text(row["crystal_id"]),
             cells.text(_remarks(row)),
         )
@@ -244,7 +277,7 @@ def next_table(coming: Sequence[Row], groups: Mapping[str, int]) -> Table:
     """The first of those that DFT should see next.
 
     :param coming: rows of ``tables.DFT_NEXT``.
-    :param groups: as of :func:`candidates_table`.
+    :param groups: crystal_id -> number of the space group.
     """
     heads = (
         "formula", "space group", "atoms", "expected above the hull (eV/atom)", "by the potential (eV/atom)",
@@ -274,6 +307,12 @@ def _spins(row: Row) -> str:
     return f"{row['magnetic_order']}, {fixed(moment, 1)} μB"
 
 
+def _lines(row: Row) -> str:
+    """The first of the strongest lines of the powder pattern, with their indices."""
+    lines = zip(row["xrd_two_theta"] or (), row["xrd_indices"] or (), strict=True)
+    return ", ".join(f"{fixed(angle, 2)}° ({indices})" for angle, indices in list(lines)[:LINES])
+
+
 def _less_database(row: Row) -> float | None:
     mine, theirs = row[CORRECTED], row[DATABASE]
     return None if mine is None or theirs is None or row["kind"] == ELEMENTAL else mine - theirs
@@ -290,6 +329,7 @@ def _remarks(row: Row) -> str:
         row["duplicate_of"] and f"relaxes to the crystal of {row['duplicate_of']}",
         row["relaxation"] not in (None, CONVERGED) and f"relaxation: {row['relaxation']}",
         row["phonons"] not in (None, CONVERGED) and f"phonons: {row['phonons']}",
+        row["elasticity"] not in (None, CONVERGED) and f"elastic constants: {row['elasticity']}",
         row["remedies"] and f"tried again with {', '.join(row['remedies'])}",
     ]
     return "; ".join(one for one in said if one)

@@ -346,6 +346,50 @@ def _draw_dos(axes: Axes, crystal: Electrons) -> None:
     _legend(axes, names, step=0.06)
 
 
+_ARMS = {"generated": GENERATED, "random": ACCENT}
+
+
+def figure_convergence(points: Sequence[Mapping[str, Any]]) -> str:
+    """Shares of converged relaxations with 95 % intervals, and median energies below; a column a number of elements.
+
+    :param points: rows of ``tables.CONVERGENCE``.
+    """
+    numbers = sorted({row["n_elements"] for row in points}) or [1]
+    with _styled():
+        figure = Figure(figsize=(_WIDTH, 4.2))
+        grid = figure.subplots(2, len(numbers), sharex=True, sharey="row", squeeze=False)
+        figure.subplots_adjust(left=0.1, right=0.985, bottom=0.11, top=0.93, wspace=0.1, hspace=0.12)
+        for (above, below), number in zip(grid.T, numbers, strict=True):
+            for place, (arm, colour) in enumerate(_ARMS.items()):
+                rows = [row for row in points if row["arm"] == arm and row["n_elements"] == number]
+                _draw_arm(above, below, rows, colour, 0.5 * place - 0.25)
+            above.set_title({1: "Elements", 2: "Binary", 3: "Ternary"}.get(number, f"{number} elements"))
+            below.set_xlabel("Atoms in the conventional cell")
+        grid[0, 0].set(ylabel="Converged (%)", ylim=(0, 103))
+        floors = sorted({row["above"] for row in points if row["median_above"] is not None})
+        grid[1, 0].set(ylabel=f"Median above the {' or '.join(floors) or 'hull'}\n(eV/atom)")
+        grid[1, 0].set_ylim(bottom=min(0.0, *(row["median_above"] or 0.0 for row in points), 0.0))
+        figure.align_ylabels(grid[:, 0])
+        _legend(grid[1, -1], list(_ARMS.items()), step=0.12)
+        return _svg(figure, "Shares of converged relaxations and median energies, generated and random crystals")
+
+
+def _draw_arm(above: Axes, below: Axes, rows: Sequence[Mapping[str, Any]], colour: str, aside: float) -> None:
+    """One arm of one number of elements.
+
+    :param aside: atoms by which its points are moved, so that intervals of two arms lie side by side.
+    """
+    x = np.array([(row["min_atoms"] + row["max_atoms"]) / 2 for row in rows]) + aside
+    share, low, high = (100 * np.array([row[name] for row in rows]) for name in ("share", "share_low", "share_high"))
+    # rounding may put an end of the interval on the wrong side of the share
+    errors = np.clip([share - low, high - share], 0, None)
+    look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3.5, "linewidth": 1.2}
+    above.errorbar(x, share, errors, capsize=2, elinewidth=0.8, **look)
+    below.plot(x, [np.nan if row["median_above"] is None else row["median_above"] for row in rows], **look)
+    for axes in (above, below):
+        axes.grid(visible=True, axis="y")
+
+
 def _room(ticks: Sequence[float], labels: Sequence[str], close: float) -> list[str]:
     """The labels, without those that would run into the one before.
 

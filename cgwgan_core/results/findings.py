@@ -158,9 +158,10 @@ def _agreed(survivors: Sequence[Row]) -> str:
     near = sum(near_hull(row) for row in agreed or survivors)
     what = f"{formula_text(best['formula'])} ({symbol_text(best['spacegroup'])})"
     height = _worst(best)
-    place = f"{fixed(abs(height), 3)} eV/atom {'above' if height >= 0 else 'below'} the hull of the known phases"
+    bound, side = ("at most ", "above") if height >= 0 else ("at least ", "below")
+    place = f"{bound if names else ''}{fixed(abs(height), 3)} eV/atom {side} the hull of the known phases"
     close = f"{near:,} {'lies' if near == 1 else 'lie'} within {NEAR_HULL} eV/atom of the hull {by}"
-    return (told if names else "") + f"{close}; the lowest, {what}, lies {place}{' or lower' if names else ''}."
+    return (told if names else "") + f"{close}; the lowest, {what}, lies {place}."
 
 
 def _worst(row: Row) -> float:

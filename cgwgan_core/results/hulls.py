@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+from pymatgen.core import Composition
 
 from cgwgan_core.relaxation.defects import grave
 from cgwgan_core.screening.energetics import Hull
@@ -42,7 +43,7 @@ def add_hulls(rows: Sequence[Row], known_phases: pa.Table) -> None:
 
 
 def in_words(survivors: Sequence[Row]) -> str:
-    """How the survivors compete with each other, and how many distances hang on doubted phases, in one sentence.
+    """How the survivors compete with each other, and how many hang on doubted or missing phases, in one sentence.
 
     :param survivors: rows of ``tables.STABLE``.
     :returns: nothing where no distance is known.
@@ -53,7 +54,16 @@ def in_words(survivors: Sequence[Row]) -> str:
     on = sum(height <= ON_HULL for height in heights)
     doubted = sum(bool(row["hull_defects"]) for row in survivors)
     told = f"; {doubted:,} {_lies(doubted)} above doubted entries of the database" if doubted else ""
+    if bare := sum(map(_below_an_element, survivors)):
+        falls = "falls" if bare == 1 else "fall"
+        told += f"; {bare:,} below the hull {falls} apart into an element: the database may lack compounds there"
     return f" Of the survivors, {on:,} {_lies(on)} on the joint hull with the known phases{told}."
+
+
+def _below_an_element(row: Row) -> bool:
+    """Whether a crystal lies below a part of the hull that reaches an element."""
+    products = [part.split()[-1] for part in (row.get("decomposition") or "").split(" + ") if part]
+    return (row["energy_above_hull"] or 0.0) < 0 and any(Composition(name).is_element for name in products)
 
 
 def _lies(n: int) -> str:

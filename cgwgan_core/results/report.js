@@ -229,7 +229,8 @@ function shown(column, cards) {
     if (kind === "sort" || kind === "type") return value ?? (column.digits === null ? "" : 1e99);
     if (kind !== "display") return value ?? "";
     if (value === null) return "–";
-    if (column.digits !== null) return value.toFixed(column.digits).replace("-", "−");
+    // adding zero makes −0 a zero
+    if (column.digits !== null) return (Number(value.toFixed(column.digits)) + 0).toFixed(column.digits).replace("-", "−");
     const text = column.key === "formula" ? subscripts(escaped(value)) : escaped(value);
     const name = escaped(row[row.length - 1]);
     return column.key === "formula" && cards.has(row[row.length - 1]) ? `<a href="#all" data-open="${name}">${text}</a>` : text;

@@ -35,6 +35,8 @@ from cgwgan_core.results.dft import ByDft, by_dft
 from cgwgan_core.results.findings import Findings, Row, findings, sentence
 from cgwgan_core.results.funnel import Funnel, RunFiles
 from cgwgan_core.results.packs import coarse, packed, packed_json
+from cgwgan_core.results.rediscoveries import rediscoveries
+from cgwgan_core.results.rediscoveries import sentence as met_again
 from cgwgan_core.results.report_tables import potential_facts, quality_table, refusals_table
 from cgwgan_core.results.selection_error import SelectionError, selection_error
 from cgwgan_core.results.text import NONE, fixed, formula_html, spacegroup_html
@@ -87,11 +89,12 @@ def render(
     spent = costs.costs(rules, results)
     no_compounds = not any(row["lattice"] and len(set(row["numbers"])) > 1 for row in known)
     potentials = _potentials(files)
+    again = rediscoveries(files, found, config["chemistry"])
     context = {
         "style": Markup(_text("report.css")),
         "script": Markup(_text("report.js")),
         "chemistry": "–".join(config["chemistry"]),
-        "told": _told(found, funnel, config, potentials, dft, no_compounds),
+        "told": _told(found, funnel, config, potentials, dft, no_compounds, met_again(again)),
         "tiles": _tiles(funnel, found, len(quality["training"]["spacegroup"])),
         "found": found,
         "cards": sheets,
@@ -293,8 +296,12 @@ def _told(
     potentials: Sequence[tuple[str, Mapping[str, Any]]],
     dft: ByDft | None,
     no_compounds: bool,
+    known: str,
 ) -> list[tuple[str, str]]:
-    """What was asked and found, in five lines."""
+    """What was asked and found, in six lines.
+
+    :param known: of :mod:`cgwgan_core.results.rediscoveries`.
+    """
     *others, last = config["chemistry"]
     elements = f"{', '.join(others)} and {last}" if others else last
     names = {role: potential["name"] for role, potential in potentials}
@@ -313,6 +320,7 @@ def _told(
         ("Database", database),
         ("Judged by", judged),
         ("Found", f"{sentence(found, funnel.end)}{f' {dft.sentence}' if dft is not None else ''}"),
+        ("Known phases", known),
         ("Next", _next(found, dft, no_compounds, "Second judge" in names)),
     ]
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cgwgan_core.crystallography.diffraction import patterns, similarity
 from cgwgan_core.crystallography.structures import row_to_structure
 from cgwgan_core.crystallography.symmetry import hermann_mauguin
 from cgwgan_core.phonons.phonons import PASSING, VERDICTS
 from cgwgan_core.results.agreement import SECOND, with_second
 from cgwgan_core.results.confidence import add_confidence
-from cgwgan_core.results.diffraction import patterns, similarity
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.refusals import KNOWN, REPEATED, tally

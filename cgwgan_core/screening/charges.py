@@ -1,9 +1,11 @@
 """Whether the charges of a composition can balance."""
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
+from typing import Any
 
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 OXIDATION_STATES = ("common", "icsd", "smact")
 """Where states come from; see :func:`charge_balanced`."""
@@ -34,8 +36,7 @@ def charge_balanced(
         return bool(smact_validity(composition, mixed_valence=mixed_valence))
     ranges: list[list[tuple[float, float]]] = []
     for element, count in composition.items():
-        found = element.common_oxidation_states if oxidation_states == "common" else element.icsd_oxidation_states
-        states = [float(q) for q in found or () if q]
+        states = _states(element, oxidation_states)
         if peroxides and element.symbol == "O":
             states += [-1.0, -0.5]
         if mixed_valence:
@@ -47,3 +48,20 @@ def charge_balanced(
         sum(low for low, _ in choice) <= 1e-9 and sum(high for _, high in choice) >= -1e-9
         for choice in product(*ranges)
     )
+
+
+def can_balance(elements: Sequence[str], oxidation_states: str = "common") -> bool:
+    """Whether any formula with all these elements balances: some of them give electrons, others take them.
+
+    SMACT's rules hold alloys to be valid, so it is always true by them.
+    """
+    if len(elements) == 1 or oxidation_states == "smact":
+        return True
+    signs = [{state > 0 for state in _states(Element(symbol), oxidation_states)} for symbol in elements]
+    return any(set(choice) == {True, False} for choice in product(*signs))
+
+
+def _states(element: Any, oxidation_states: str) -> list[float]:
+    """States of a pymatgen element but zero, by one of its tables."""
+    found = element.common_oxidation_states if oxidation_states == "common" else element.icsd_oxidation_states
+    return [float(q) for q in found or () if q]

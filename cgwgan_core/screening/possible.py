@@ -1,7 +1,7 @@
 """Can the chemistry of a configuration be searched at all? Asked before anything runs, of what the run is made of.
 
-The potentials must have learnt the elements, the hull must reach them, their volumes must be known, and the generator
-must draw templates with a site for each.
+The potentials must have learnt the elements, the hull must reach them, their volumes must be known, their charges must
+balance where that is asked for, and the generator must draw templates with a site for each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,9 @@ from pymatgen.core import Composition
 
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.generator.scope import SHIPPED, Scope, scope_of
-from cgwgan_core.potentials.facts import OWN_SCALES, scale_of, trained_on
+from cgwgan_core.potentials.facts import M3GNET_FILES, OWN_SCALES, scale_of, trained_on
 from cgwgan_core.potentials.roles import JUDGE, VARIABLE, assign
+from cgwgan_core.screening.charges import can_balance
 from cgwgan_core.screening.infill import element_volumes
 from cgwgan_core.screening.references import FILES, references
 from cgwgan_core.workflow.errors import InputError
@@ -29,7 +30,7 @@ def impossible(config: Mapping[str, Any], folder: str | None) -> list[str]:
     :param folder: of an M3GNet potential, by the environment.
     """
     found: list[str] = []
-    for check in (_of_potentials, _of_volumes, _of_generator):
+    for check in (_of_potentials, _of_volumes, _of_charges, _of_generator):
         try:
             found += check(config, folder)
         except InputError as error:
@@ -46,6 +47,9 @@ def _of_potentials(config: Mapping[str, Any], folder: str | None) -> Iterator[st
         name, path = assigned.options["name"], assigned.options["path"]
         if name == "m3gnet" and path == folder and not Path(path).is_dir():
             yield f"${VARIABLE}: {path} is no folder; correct it, or unset it"
+        elif name == "m3gnet" and Path(path or "").is_dir() and (lacking := _lacking(path)):
+            where = f"${VARIABLE}" if path == folder else f"{role}.path"
+            yield f"{where}: {path} is no M3GNet, it lacks {', '.join(lacking)}; name a folder with these"
         learnt = trained_on(name, path)
         if learnt is not None and (strange := [e for e in chemistry if e not in learnt]):
             without = "" if role == JUDGE else f", or set {role} to null"
@@ -68,6 +72,11 @@ def _of_potentials(config: Mapping[str, Any], folder: str | None) -> Iterator[st
             )
 
 
+def _lacking(folder: str | None) -> list[str]:
+    """Files of an M3GNet that a folder does not hold."""
+    return [name for name in M3GNET_FILES if not (Path(folder or "") / name).is_file()]
+
+
 def _of_volumes(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
     """Elements whose volume in a crystal is not known."""
     chemistry = config["chemistry"]
@@ -77,6 +86,13 @@ def _of_volumes(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
             f"chemistry: no volume is known for {', '.join(missing)}; set infill.volume to template to keep the"
             " templates' own"
         )
+
+
+def _of_charges(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
+    """Elements of which none takes electrons from another, where charges must balance."""
+    infill, chemistry = config["infill"], config["chemistry"]
+    if infill["charge"] == "require" and not can_balance(chemistry, infill["oxidation_states"]):
+        yield f"infill.charge: no oxidation states of {', '.join(chemistry)} balance; write tag"
 
 
 def _of_generator(config: Mapping[str, Any], _: str | None) -> Iterator[str]:

@@ -162,6 +162,10 @@ def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
         if value is False:
             hint = '; YAML reads No as false, write "No" in quotes for nobelium'
         yield f"{where}: {value!r} {what}{hint}{shown}"
+    elif error.validator == "pattern" and "examples" in rule:
+        names = rule["examples"]
+        hint = _nearest(str(value), names)
+        yield f"{where}: {value!r} is not allowed{hint}; one of {', '.join(names)}, or package.module:function"
     else:
         meaning = rule.get("description", "")
         yield f"{where or 'config'}: {error.message}{f' ({meaning})' if meaning else ''}"

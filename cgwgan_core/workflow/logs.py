@@ -1,6 +1,8 @@
 """What every job of the workflow shares: a log, one clear error, and progress.
 
-Nothing here imports Snakemake: :func:`job` takes any object with ``input``, ``params`` and ``log``.
+The log file has everything. Its last line that is not indented says what came of the job, for
+:mod:`cgwgan_core.workflow.terminal` to show. Nothing here imports Snakemake: :func:`job` takes any object with
+``input``, ``params`` and ``log``.
 """
 
 import logging
@@ -17,14 +19,33 @@ from cgwgan_core.workflow.provenance import Provenance, provenance_of
 
 logger = logging.getLogger("cgwgan")
 T = TypeVar("T")
+MINUTE = 60.0
+"""Seconds between two lines of a job on the terminal, warnings and errors aside."""
+
+
+class Sparing(logging.Filter):
+    """Lets warnings and errors through, and else one line a minute, as a sign of life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = time.monotonic()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        now = time.monotonic()
+        shown = record.levelno >= logging.WARNING or now - self._last >= MINUTE
+        if shown:
+            self._last = now
+        return shown
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Provenance]:
     """Run the body of a script as one job.
 
-    Sends the log to the rule's log file and to the terminal. An :class:`InputError` becomes one line and exit status 1.
-    Anything else is a defect of the program and keeps its traceback, in the log too.
+    Sends the log to the rule's log file, and warnings, errors and a line a minute to the terminal, under its name. An
+    :class:`InputError` becomes one line and exit status 1. Anything else is a defect of the program and keeps its
+    traceback, in the log too.
 
     :param snakemake: the object that Snakemake gives to scripts.
     :yields: the provenance of the job's outputs.
@@ -32,9 +53,12 @@ def job(snakemake: Any) -> Iterator[Provenance]:
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
-        handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), logging.StreamHandler(stream)]
+        terminal, file = logging.StreamHandler(sys.stderr), logging.StreamHandler(stream)
+        terminal.addFilter(Sparing())
+        terminal.setFormatter(logging.Formatter(f"{_called(log).replace('%', '%%')}: %(message)s"))
+        file.setFormatter(logging.Formatter("%(message)s"))
+        handlers = (terminal, file)
         for handler in handlers:
-            handler.setFormatter(logging.Formatter("%(message)s"))
             logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         warnings.filterwarnings("ignore")  # the libraries' own deprecations are no news to a user
@@ -50,6 +74,21 @@ def job(snakemake: Any) -> Iterator[Provenance]:
         finally:
             for handler in handlers:
                 logger.removeHandler(handler)
+
+
+def _called(log: Path) -> str:
+    """A job's name, from that of its log: rule, or rule and shard."""
+    parts = log.with_suffix("").parts
+    return "/".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
+
+
+def outcome(log: str | Path) -> str | None:
+    """What came of a job, from its log: the last line that is not indented; ``None`` where there is none."""
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line for line in reversed(lines) if line and not line[0].isspace()), None)
 
 
 def progress(items: Iterable[T], total: int | None, what: str, every: float = 10.0) -> Iterator[T]:

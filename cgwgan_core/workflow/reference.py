@@ -44,13 +44,16 @@ TABLES: dict[str, tuple[pa.Schema, str]] = {
     "dft.parquet": (tables.DFT, "what DFT says of a crystal in the end"),
     "dft_next.parquet": (tables.DFT_NEXT, "a candidate that DFT has not seen, in the order expected of it"),
     "dft_electrons/{crystal}.parquet": (tables.DFT_ELECTRONS, "the electrons of a crystal that was asked for by name"),
+    "convergence/{shard}.parquet": (tables.CONVERGENCE_CRYSTALS, "a crystal relaxed to count how many converge"),
+    "convergence.parquet": (tables.CONVERGENCE, "a point of that figure: arm, number of elements, range of sizes"),
     "dft_inputs.parquet": (tables.DFT_INPUTS, "a folder of VASP inputs, `dft/<candidate_id>/<task>/`"),
     "dft_results.parquet": (tables.DFT_RESULTS, "a relaxation by VASP beside the potential's values"),
 }
 """Tables by their path under ``results/``, in the order of the pipeline: schema, and what a row is."""
 SHARED = {
     "STORE": (
-        *(f"dft.{key}" for key in ("engine", "command", "kspacing", "pseudopotentials", "store", "max_minutes")),
+        *(f"dft.{key}" for key in ("engine", "command", "kspacing", "pseudopotentials", "dispersion")),
+        *("dft.store", "dft.max_minutes"),
         *(f"vasp.{key}" for key in ("preset", "dispersion", "kspacing", "ediff", "command", "job")),
     ),
     "HUBBARD": ("dft.engine", "vasp.preset"),
@@ -80,6 +83,7 @@ OTHERS = {
     "report.html": "the run for reading, one file",
     "funnel.json": "how many enter and leave each stage, and why",
     "funnel.svg": "its picture",
+    "convergence.svg": "shares of converged relaxations, generated and random; made only when asked for",
     "showcase": "what the run found, small enough to keep; made only when asked for",
 }
 """All other outputs of rules, with what they hold."""
@@ -175,8 +179,9 @@ def configuration_page(schema: Mapping[str, Any], config: Mapping[str, Any], rul
     lines = [
         "# Configuration",
         "",
-        "Every key of [config.yaml](../config.yaml) with its default. An overlay for `--configfile` names only what",
-        "differs, and a key that is not here is an error. The last column names the rules that get a key: a change",
+        "Every key of [config.yaml](../config.yaml) with its default. The `config.yaml` of a run's folder, and an",
+        "overlay for `--configfile`, name only what differs, the latter over the former. A key that is not here is an",
+        "error. The last column names the rules that get a key: a change",
         f"reruns these and what follows from them. {_code(r.name for r in whole)} gets all keys.",
         "",
         "`make docs` makes this page from [schemas/config.schema.yaml](../schemas/config.schema.yaml), `config.yaml`",

@@ -42,3 +42,18 @@ def tally(reasons: Iterable[str] | Mapping[str, int]) -> Counter[str]:
     for reason, n in Counter(reasons).items():
         counts[category(reason)] += n
     return counts
+
+
+def listed(counts: Mapping[str, int], most: int | None = None) -> str:
+    """Counts in words, the largest first.
+
+    :param most: of them, beyond which it says so; ``None``: all.
+
+    >>> listed({"no energy": 3, "too short": 1200, "collapsed": 1}, most=2)
+    '1,200 too short, 3 no energy, ...'
+    >>> listed({})
+    'none refused'
+    """
+    found = sorted(((n, reason) for reason, n in counts.items() if n), key=lambda item: (-item[0], item[1]))
+    told = [f"{n:,} {reason}" for n, reason in found[:most]]
+    return ", ".join([*told, *(["..."] if len(told) < len(found) else [])]) or "none refused"

@@ -449,6 +449,14 @@ DFT_RELAXED = _extend(
     _field("magnetic_order", STR, "start that was lowest before relaxation"),
     _field("energy_per_atom", F64, "of the relaxed crystal, as the statics; null: none", "eV/atom"),
 )
+_DFT_ELASTICITY = [
+    _field("elasticity", STR, "converged, or why there are no elastic constants by DFT; null: not asked for"),
+    _field("elastic_tensor", pa.list_(F64), "elastic constants by DFT, Voigt's notation, flattened [36]", "GPa"),
+    _field("elastic_eigenvalues", pa.list_(F64), "their eigenvalues in Kelvin's notation, ascending [6]", "GPa"),
+    _field("mechanically_stable", BOOL, "whether all of them exceed 0.1 GPa"),
+    _field("bulk_modulus", F64, "mean of Voigt's and Reuss's, by DFT", "GPa"),
+    _field("shear_modulus", F64, "mean of Voigt's and Reuss's, by DFT", "GPa"),
+]
 DFT_PHONONS = _extend(
     pa.schema(_CRYSTAL),
     _field("formula", STR, "reduced formula"),
@@ -458,6 +466,7 @@ DFT_PHONONS = _extend(
     _field("q", pa.list_(F64), "its q-point [3], reduced coordinates"),
     _field("supercell", pa.list_(I32), "supercell's vectors in the basis of the primitive cell [9]"),
     _field("n_displacements", I32, "displaced supercells computed"),
+    *_DFT_ELASTICITY,
 )
 DFT = _extend(
     DFT_HULL,
@@ -472,12 +481,20 @@ DFT = _extend(
     _field("engine", STR, "engine and release"),
     _field("relaxation", STR, "converged, or why it is not relaxed; null: not asked for"),
     *_DFT_GEOMETRY,
+    _field("potential_spacegroup", I16, "of a candidate: International Tables number before relaxation by DFT"),
     _field("known_match", STR, "database crystal that it is the same as after relaxation by DFT; null: none"),
     _field("known_rms", F64, "how far from it, root mean square over the free length per atom"),
     _field("duplicate_of", STR, "better candidate that DFT has relaxed to the same crystal; null: none"),
+    _field("nearest_known", STR, "known phase of the formula whose diffraction pattern is the most alike after that"),
+    _field("nearest_known_similarity", F64, "cosine of the two patterns: 1 is equal"),
+    _field("xrd_two_theta", pa.list_(F64), "lines by Cu Kα after relaxation by DFT, strongest first [l]", "°"),
+    _field("xrd_intensity", pa.list_(F64), "per cent of the strongest [l]"),
+    _field("xrd_indices", pa.list_(STR), "Miller indices, of all families of a line, in the conventional cell [l]"),
     _field("phonons", STR, "converged, or why there is no verdict; null: not asked for"),
     _field("verdict", STR, "stable, borderline or unstable, by DFT"),
     _field("min_frequency", F64, "lowest phonon frequency by DFT", "THz"),
+    *_DFT_ELASTICITY,
+    _field("potential_elastic_min_eigenvalue", F64, "of a candidate, lowest of the six by the potential", "GPa"),
 )
 DFT_NEXT = pa.schema(
     [
@@ -553,6 +570,39 @@ DFT_RESULTS = pa.schema(
         _field("formation_energy_difference", F64, "DFT less potential", "eV/atom"),
         _field("volume_ratio", F64, "DFT over potential"),
         _field("path", STR, "folder under results/"),
+    ]
+)
+
+# ------------------------------------------------------------------------------------------- convergence
+
+CONVERGENCE_CRYSTALS = pa.schema(
+    [
+        _field("composition", STR, "formula that the crystal was made for; of a known phase, its own"),
+        _field("arm", STR, "generated: a filled template; random: PyXtal's crystal beside it; or known phase"),
+        _field("crystal_id", STR, "template_id and elements of the filled template; material_id of a known phase"),
+        _field("n_atoms", I32, "atoms in the conventional cell; of a known phase, in its cell"),
+        _field("spacegroup_before", I16, "International Tables number before relaxation"),
+        _field("spacegroup", I16, "International Tables number after it"),
+        _field("formation_energy_per_atom", F64, "by the potential, corrected", "eV/atom"),
+        _field("n_steps", I32, "steps of the optimiser"),
+        _field("fmax", F64, "largest force on an atom at the end", "eV/Å"),
+        _field("volume_ratio", F64, "volume after over volume before"),
+        _field("status", STR, "ok: converged and sound; or why it is not"),
+    ]
+)
+CONVERGENCE = pa.schema(
+    [
+        _field("n_elements", I16, "elements of the compositions"),
+        _field("arm", STR, "generated or random"),
+        _field("min_atoms", I32, "least atoms in the conventional cell"),
+        _field("max_atoms", I32, "most atoms in the conventional cell"),
+        _field("n", I32, "crystals"),
+        _field("converged", I32, "crystals that converged"),
+        _field("share", F64, "their share"),
+        _field("share_low", F64, "lower end of its 95 % interval (Wilson's)"),
+        _field("share_high", F64, "upper end of its 95 % interval"),
+        _field("median_above", F64, "median energy of those that converged, from what the next column says", "eV/atom"),
+        _field("above", STR, "hull: of known phases; lowest crystal: of the composition in either arm"),
     ]
 )
 

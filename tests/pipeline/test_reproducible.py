@@ -26,7 +26,7 @@ def test_the_surroundings_do_not_count(run: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     done = snakemake(folder, "results/report.html", "results/dft_inputs.parquet", "--allowed-rules", *RULES, cores=1)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "6 of 6 steps" in done.stderr
+    assert "[6/6] " in done.stderr
     assert results(folder) == results(run)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cgwgan_core.potentials.facts import M3GNET_FILES
 from cgwgan_core.workflow.reference import find_rules
 from tests.support.dry_run import CHANGED_INPUT, CHANGED_PARAMS, MISSING, RULES, UPDATED, outputs, planned, pretend
 from tests.support.workflow import ROOT
@@ -21,7 +22,7 @@ CONFIG = {
     for block, keys in DEFAULTS.items()
 }
 """That of the run."""
-HERE = str(Path(__file__).parent)
+HERE, FILE = str(Path(__file__).parent), str(ROOT / "README.md")
 OTHERS: Mapping[str, Any] = {
     "chemistry": ["Sr", "Ru", "O"],
     "data.source": "folder",
@@ -47,15 +48,16 @@ OTHERS: Mapping[str, Any] = {
     "potential.path": HERE,
     "potential.energy_scale": "mp_uncorrected",
     "screening_potential.name": "sevennet-0",
-    "screening_potential.path": HERE,
+    "screening_potential.path": FILE,
     "screening_potential.energy_scale": "mp_corrected",
     "second_potential.name": "sevennet-l3i5",
-    "second_potential.path": HERE,
+    "second_potential.path": FILE,
     "second_potential.energy_scale": "mp_corrected",
     "hull.leave_out": [],
     "screen.rank_by": "formation_energy",
     "screen.per_formula": 5,
     "screen.per_template": 5,
+    "convergence.compositions": ["MgO"],
     "phonons.min_length": 9.0,
     "phonons.supercell": [1, 1, 1],
     "phonons.mesh": [2, 2, 2],
@@ -63,6 +65,7 @@ OTHERS: Mapping[str, Any] = {
     "dft.command": "python3",
     "dft.kspacing": 0.3,
     "dft.pseudopotentials": HERE,
+    "dft.dispersion": "D4",
     "dft.store": "elsewhere",
     "dft.also": ["t1-Ba-Ru-O"],
     "dft.phonon_supercell": [2, 2, 2],
@@ -71,7 +74,7 @@ OTHERS: Mapping[str, Any] = {
     "vasp.phonon_method": "dfpt",
     "vasp.supercell": [1, 1, 1],
     "vasp.command": "vasp_std",
-    "vasp.job": str(ROOT / "README.md"),
+    "vasp.job": FILE,
 }
 """Other values of keys that are no plain numbers."""
 KEYS = [f"{block}.{key}" for block, keys in CONFIG.items() if isinstance(keys, dict) for key in keys]
@@ -137,7 +140,8 @@ def test_content_of_a_folder_is_an_input(tmp_path: Path) -> None:
     folders = {name: tmp_path / f"{name} of mine" for name in ("database", "weights", "upf")}
     for folder in folders.values():
         (folder / "more").mkdir(parents=True)
-        (folder / "model.json").write_text("{}")
+        for name in M3GNET_FILES:
+            (folder / name).write_text("{}")
     config = {
         "data": {"source": "folder", "path": str(folders["database"])},
         "second_potential": {"name": "m3gnet", "path": str(folders["weights"]), "energy_scale": "mp_uncorrected"},

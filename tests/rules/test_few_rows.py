@@ -48,6 +48,8 @@ TAKES = {
     "dft_inputs": ["stable.parquet"],
     "dft_results": ["dft_inputs.parquet"],
     "showcase": ["stable.parquet"],
+    "relax_beside_random": ["templates.parquet"],
+    "convergence": ["convergence/{shard}.parquet"],
 }
 """What the rows of a stage come from."""
 ELSEWHERE = {

@@ -13,7 +13,7 @@ from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.dft.calculation import CONVERGED
 from cgwgan_core.dft.correction import fit, rank_again
 from cgwgan_core.dft.crystals import CANDIDATE, ELEMENTAL, CrystalOptions, choose
-from cgwgan_core.dft.identity import identify
+from cgwgan_core.dft.identity import add_diffraction, identify
 from cgwgan_core.dft.verdicts import final_rows
 from cgwgan_core.screening.comparison import Library
 from cgwgan_core.screening.energetics import anion_correction_per_atom, oxygen_species
@@ -47,6 +47,7 @@ def survivor(name: str, formula: str, above: float) -> dict[str, Any]:
         "candidate_id": name,
         "formula": formula,
         "spacegroup": 62,
+        "elastic_min_eigenvalue": 21.5,
         "potential": "EMT",
         "energy_above_hull": above,
         "formation_energy_per_atom": ground(formula) + above,
@@ -68,6 +69,7 @@ def dft_run(
     failing: Mapping[str, str] | None = None,
     relaxed: Mapping[str, float] | None = None,
     phonons: Mapping[str, float] | None = None,
+    elastic: Mapping[str, float] | None = None,
 ) -> tuple[Rows, Rows, Rows, dict[str, Any]]:
     """Rows of ``tables.DFT_CRYSTALS``, ``tables.DFT`` and ``tables.DFT_NEXT``, and the content of ``dft.json``.
 
@@ -76,6 +78,7 @@ def dft_run(
     :param failing: crystal_id -> why there is no energy.
     :param relaxed: crystal_id -> eV/atom gained.
     :param phonons: crystal_id -> lowest frequency, THz.
+    :param elastic: crystal_id -> lowest elastic eigenvalue, GPa, of some of these.
     """
     known = [
         dict.fromkeys(tables.KNOWN_PHASES.names)
@@ -97,6 +100,7 @@ def dft_run(
     crystals = choose(stable, known, metals, CHEMISTRY, options)
     statics = [_static(row, error, failing or {}) for row in crystals]
     energies = {row["crystal_id"]: row["energy_per_atom"] for row in statics}
+    cells = {row["crystal_id"]: {key: row[key] for key in ("lattice", "numbers", "frac_coords")} for row in crystals}
     moved = [
         dict.fromkeys(tables.DFT_RELAXED.names)
         | {
@@ -108,6 +112,7 @@ def dft_run(
             "volume_ratio": 1.01,
             "spacegroup": 74,
             "energy_per_atom": energies[name] - gain,
+            **cells[name],
         }
         for name, gain in (relaxed or {}).items()
     ]
@@ -117,16 +122,25 @@ def dft_run(
             "status": CONVERGED,
             "verdict": "unstable" if lowest < 0 else "stable",
             "min_frequency": lowest,
+            **_elasticity((elastic or {}).get(name)),
         }
         for name, lowest in (phonons or {}).items()
     ]
-    rows, counts = final_rows(crystals, statics, moved, modes)
+    rows, counts = final_rows(crystals, statics, moved, modes, judged=stable)
     identify(rows, moved, Library())
+    add_diffraction(rows, moved, known)
     correction = fit(rows)
     asked = {row["crystal_id"] for row in crystals if row["kind"] == CANDIDATE and row["status"] == OK}
     coming = rank_again(stable, rows, correction, asked, options.top, options.max_atoms)
     model = asdict(correction) | {"penalty": str(correction.penalty)}
     return crystals, rows, coming, {"counts": counts, "correction": model}
+
+
+def _elasticity(lowest: float | None) -> dict[str, Any]:
+    """Columns of ``tables.DFT_PHONONS``."""
+    if lowest is None:
+        return {}
+    return {"elasticity": CONVERGED, "elastic_eigenvalues": [lowest, *[100.0] * 5], "mechanically_stable": lowest > 0.1}
 
 
 def _static(

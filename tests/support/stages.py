@@ -22,6 +22,7 @@ from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.phonons.phonons import PhononOptions
 from cgwgan_core.potentials.load import load
+from cgwgan_core.relaxation.convergence import ConvergenceOptions
 from cgwgan_core.relaxation.known_phases import KnownPhasesOptions
 from cgwgan_core.relaxation.shortlist import RelaxOptions
 from cgwgan_core.results.funnel import SEVERAL, RunFiles
@@ -36,6 +37,7 @@ from cgwgan_core.workflow.reference import TABLES, find_rules
 from scripts import (
     asymmetric_units,
     compare,
+    convergence,
     dft,
     dft_crystals,
     dft_hull,
@@ -53,6 +55,7 @@ from scripts import (
     quality,
     rank,
     relax,
+    relax_beside_random,
     relax_known_phases,
     report,
     screen,
@@ -90,6 +93,9 @@ class Settings:
     rank: RankOptions = field(default_factory=lambda: RankOptions(top=6))
     hull: KnownPhasesOptions = field(default_factory=lambda: KnownPhasesOptions(leave_out=(), max_steps=50))
     relax: RelaxOptions = field(default_factory=lambda: RelaxOptions(unconstrained=False))
+    convergence: ConvergenceOptions = field(
+        default_factory=lambda: ConvergenceOptions(compositions=("Cu", "CuAg", "AgAuCu3"), each=3, max_steps=50)
+    )
     top_phonons: int = 3
     phonons: PhononOptions = field(
         default_factory=lambda: PhononOptions(
@@ -270,6 +276,22 @@ def _relax(run: Run) -> None:
         )  # fmt: skip
 
 
+def _relax_beside_random(run: Run) -> None:
+    for i in range(SHARDS):
+        relax_beside_random.main(
+            run.path("templates.parquet"), run.path("data/structures.parquet"), run.path("potential.json"),
+            run.shards("convergence/{shard}.parquet")[i], EMT, run.settings.convergence, run.settings.hull, i, SHARDS,
+            1, MADE_FROM,
+        )  # fmt: skip
+
+
+def _convergence(run: Run) -> None:
+    convergence.main(
+        run.shards("convergence/{shard}.parquet"), run.path("convergence.parquet"), run.path("convergence.svg"),
+        MADE_FROM,
+    )  # fmt: skip
+
+
 def _compare(run: Run) -> None:
     compare.main(
         run.shards("relaxed/{shard}.parquet"), run.path("data/structures.parquet"), run.path("data/asu.parquet"),
@@ -340,7 +362,7 @@ def _dft_phonons(run: Run) -> None:
         dft_phonons.main(
             run.path("dft_crystals.parquet"), run.shards("dft_statics/{shard}.parquet"),
             run.shards("dft_relaxed/{shard}.parquet"), run.store(), run.shards("dft_phonons/{shard}.parquet")[i],
-            replace(run.settings.phonons, displacement=0.03), run.settings.top_displaced, 2, False, i, SHARDS,
+            replace(run.settings.phonons, displacement=0.03), run.settings.top_displaced, 2, 0, False, i, SHARDS,
             MADE_FROM,
         )  # fmt: skip
 
@@ -411,6 +433,7 @@ STAGES: Mapping[str, Callable[[Run], None]] = {
     "second_phonons": _second_phonons, "store": _store, "dft_crystals": _dft_crystals, "dft_statics": _dft_statics,
     "dft_hull": _dft_hull, "dft_relax": _dft_relax, "dft_phonons": _dft_phonons, "dft": _dft,
     "dft_inputs": _dft_inputs, "dft_results": _dft_results, "report": _report, "showcase": _showcase,
+    "relax_beside_random": _relax_beside_random, "convergence": _convergence,
 }  # fmt: skip
 """Rules in an order in which they can run."""
 

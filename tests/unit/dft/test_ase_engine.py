@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ase.calculators.lj import LennardJones
 from cgwgan_core.dft import runner
 from cgwgan_core.dft.ase_engine import CUTOFF, STRESS_CUTOFF, AseEngine, Gpaw
 from cgwgan_core.dft.calculation import CONVERGED, UNFINISHED, Calculation, Outcome
+from cgwgan_core.dft.engines import DISPERSIONS
 from cgwgan_core.dft.store import Store
 from tests.support.potentials import aucu4
 from tests.support.workflow import ROOT
@@ -89,6 +92,31 @@ def test_moments_as_far_as_the_calculator_gives_them() -> None:
     assert "magnetic_moment" not in unpolarised
 
 
+@pytest.mark.parametrize("name", ["D3BJ", "D4"])
+def test_dispersion_is_added(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attraction of argon's kind in the place of the package: a crystal has it from all its images."""
+    package = f"dft{name[:2].lower()}"
+    attraction = partial(LennardJones, sigma=2.0, epsilon=0.01, rc=8.0)
+    stand_in, for_ase = ModuleType(package), ModuleType(f"{package}.ase")
+    vars(stand_in)["__version__"] = "1.2.3"
+    vars(for_ase)[f"DFT{name[:2]}"] = lambda **_: attraction()
+    for module in (stand_in, for_ase):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    crystal, pair = displaced(), molecule("N2", cell=[5.0, 5.0, 5.0])
+    pair.center()
+    for atoms in (crystal, pair):
+        stress = bool(atoms.pbc.any())
+        bare, found = (
+            runner.compute(inputs(AseEngine(CALCULATOR, None, given), atoms, stress=stress)) for given in (None, name)
+        )
+        atoms.calc = attraction()
+        assert found["energy"] - bare["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-12)
+        assert np.array(found["forces"]) - bare["forces"] == pytest.approx(atoms.get_forces(), abs=1e-12)
+        if stress:
+            assert np.array(found["stress"]) - bare["stress"] == pytest.approx(atoms.get_stress(), abs=1e-12)
+        assert found["version"] == f"{bare['version']} + {package} 1.2.3"
+
+
 def failed(engine: AseEngine, atoms: Atoms, **changes: Any) -> dict[str, Any]:
     with pytest.raises(Exception) as error:  # noqa: PT011 - whatever a calculator raises
         runner.compute(inputs(engine, atoms, **changes))
@@ -159,6 +187,22 @@ def gpaw_python() -> str:
     if not named and not Path(python).exists():
         pytest.skip("no GPAW; run: make dft-environment, or name Python with GPAW in $CGWGAN_TEST_GPAW")
     return python
+
+
+@pytest.mark.parametrize(("name", "energy"), [("D3BJ", -0.009781920), ("D4", -0.005358475)])
+def test_dispersion_of_water_is_that_of_the_packages_handbooks(
+    name: str, energy: float, gpaw_python: str, tmp_path: Path
+) -> None:
+    package = DISPERSIONS[name]
+    if subprocess.run([gpaw_python, "-c", f"import {package}"], check=False, capture_output=True).returncode:
+        pytest.skip(f"no {package} in the environment of GPAW; run: make dft-environment")
+    atoms = molecule("H2O", vacuum=4.0)
+    engines = [AseEngine(CALCULATOR, gpaw_python, given) for given in (None, name)]
+    bare, found = (
+        Store(tmp_path, engine).run(Calculation(atoms, engine.name, engine.parameters(atoms))) for engine in engines
+    )
+    assert found.converged, found.status
+    assert found.energy - bare.energy == pytest.approx(energy, abs=1e-8)
 
 
 def test_gpaw_climbs_its_remedies_to_the_energy_that_it_reaches_at_once(gpaw_python: str, tmp_path: Path) -> None:

@@ -59,12 +59,28 @@ def test_the_mesh_is_as_dense_as_asked(tmp_path: Path) -> None:
         assert meshes[0] == ([6, 6, 6] if options["engine"] == "gpaw" else [13, 13, 13])  # 0.48 and 0.2
 
 
+def test_a_dispersion_correction_needs_its_package(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    for folder in ("bin", "lib/python3.11/site-packages/dftd4"):
+        (environment / folder).mkdir(parents=True)
+    (environment / "bin/python").touch()
+    atoms = bulk("MgO", "rocksalt", a=4.2)
+    asked = load(tmp_path, engine="gpaw", dispersion="D4").parameters(atoms)
+    assert asked == load(tmp_path, engine="gpaw").parameters(atoms) | {"dispersion": "D4"}
+    with pytest.raises(InputError, match=r"dft\.dispersion: D3BJ needs dftd3, which .* lacks; run: make dft-env"):
+        load(tmp_path, engine="gpaw", dispersion="D3BJ")
+    assert load(tmp_path, engine="gpaw", dispersion="D3BJ", command="gpaw python")
+    assert load(tmp_path, engine=EMT, dispersion="D3BJ").parameters(atoms)["dispersion"] == "D3BJ"
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"engine": "vaps"}, "dft.engine: vaps is unknown; one of vasp, gpaw, espresso, or package.module:function"),
         ({"engine": "espresso"}, "dft.pseudopotentials: missing"),
         ({"engine": "gpaw"}, "make dft-environment"),
+        ({"engine": "vasp", "dispersion": "D4"}, r"not for vasp; name it in vasp\.dispersion"),
+        ({"engine": "espresso", "dispersion": "D4"}, "not for espresso; write null"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path: Path, options: dict[str, str], told: str) -> None:

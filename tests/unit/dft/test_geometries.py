@@ -1,6 +1,7 @@
 """Relaxation and phonons by an engine that is EMT in processes of its own, against EMT in this one."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from ase.build import bulk
 from cgwgan_core.crystallography.structures import atoms_to_row, row_to_atoms
 from cgwgan_core.dft.ase_engine import AseEngine
 from cgwgan_core.dft.calculation import CONVERGED, Calculation
+from cgwgan_core.dft.elasticity import elasticity_by_dft
 from cgwgan_core.dft.geometries import RelaxOptions, compute_phonons, relax_crystals
 from cgwgan_core.dft.phonons import phonons_in
 from cgwgan_core.dft.store import Store
+from cgwgan_core.phonons.elasticity import elastic_tensor, elasticity
+from cgwgan_core.phonons.force_constants import finite_displacements, forces_by
 from cgwgan_core.phonons.phonons import PhononOptions
 from cgwgan_core.potentials.protocol import Potential
 from cgwgan_core.relaxation.descent import Relaxation
@@ -111,6 +115,40 @@ def test_phonons_are_the_engines_own(relaxed: list[dict[str, Any]], store: Store
     (refused,) = compute_phonons(relaxed[:1], store, AT_GAMMA, 1)
     assert refused["status"].startswith("refused")
     assert refused["verdict"] is None
+
+
+def test_elastic_constants_are_the_engines_own(relaxed: list[dict[str, Any]], store: Store, emt: Potential) -> None:
+    (row,) = compute_phonons(relaxed[:1], store, AT_GAMMA, 20, elastic=["alloy"])
+    atoms = row_to_atoms(relaxed[0])
+    phonon = finite_displacements(atoms, forces_by(emt), (1, 1, 1), AT_GAMMA.displacement)
+    mine = elasticity(atoms, elastic_tensor(atoms, phonon, emt))
+    assert row["elasticity"] == CONVERGED
+    assert row["elastic_tensor"] == pytest.approx(mine["elastic_tensor"], rel=0.01, abs=0.1)
+    assert row["elastic_eigenvalues"][0] == pytest.approx(mine["elastic_min_eigenvalue"], rel=0.01)
+    assert row["elastic_eigenvalues"] == sorted(row["elastic_eigenvalues"])
+    assert row["mechanically_stable"]
+    assert row["bulk_modulus"] == pytest.approx(mine["bulk_modulus"], rel=0.01)
+    assert tables.to_table([row], tables.DFT_PHONONS)["elasticity"].to_pylist() == [CONVERGED]
+    (without,) = compute_phonons(relaxed[:1], store, AT_GAMMA, 20)
+    assert "elasticity" not in without
+    (refused,) = compute_phonons(relaxed[:1], store, AT_GAMMA, 1, elastic=["alloy"])
+    assert refused["elasticity"].startswith("no phonons at Γ: refused")
+
+
+def test_elastic_constants_need_forces_and_stress(relaxed: list[dict[str, Any]], emt: Potential) -> None:
+    atoms = row_to_atoms(relaxed[0])
+    engine = PotentialAsEngine(emt)
+    at_gamma = phonons_in(engine, atoms, (1, 1, 1), AT_GAMMA, 20)
+    found = [
+        elasticity_by_dft(lambda cell, changes=changes: replace(engine(cell), **changes), atoms, at_gamma)
+        for changes in ({"status": "not converged"}, {"status": "waiting: inputs"}, {"stress": None}, {"forces": None})
+    ]
+    assert found == [
+        {"elasticity": "not converged"},
+        {"elasticity": "waiting: inputs (12 of 12 supercells)"},
+        {"elasticity": "failed: the calculation gives no stress"},
+        {"elasticity": "failed: the calculation gives no forces"},
+    ]
 
 
 def test_the_mesh_of_the_first_geometry_is_kept(emt: Potential, tmp_path: Path) -> None:

@@ -79,7 +79,11 @@ RELAXED: list[dict[str, Any]] = [
     },
     {"crystal_id": "rich", "status": "collapsed", "energy_per_atom": None, "steps": None, "gain": None},
 ]
-PHONONS = [{"crystal_id": "high", "status": "converged", "verdict": "stable", "min_frequency": 0.7}]
+PHONONS = [
+    {"crystal_id": "high", "status": "converged", "verdict": "stable", "min_frequency": 0.7}
+    | {"elasticity": "converged", "elastic_eigenvalues": [21.0, 40.0, 40.0, 80.0, 80.0, 300.0]}
+]
+STABLE = [{"candidate_id": "low", "spacegroup": 221, "elastic_min_eigenvalue": 33.0}]
 
 
 def test_the_best_are_those_lowest_above_the_hull() -> None:
@@ -137,7 +141,7 @@ def test_relaxation_counts_where_it_gains() -> None:
 
 
 def test_the_last_table_by_hand() -> None:
-    rows, counts = final_rows(CRYSTALS, STATICS, RELAXED, PHONONS)
+    rows, counts = final_rows(CRYSTALS, STATICS, RELAXED, PHONONS, judged=STABLE)
     assert [row["crystal_id"] for row in rows] == [
         "high", "low", "rich", "unconverged", "large", "known", "far", "Al", "Ni",
     ]  # fmt: skip
@@ -156,6 +160,10 @@ def test_the_last_table_by_hand() -> None:
     assert (low["energy_above_hull"], low["static_energy_above_hull"]) == pytest.approx((0.01, -0.02))
     assert low["difference"] == pytest.approx(-0.52 + 0.40)
     assert high["difference"] is None
+    assert (high["elasticity"], high["elastic_eigenvalues"][0]) == ("converged", 21.0)
+    assert (low["elasticity"], low["elastic_eigenvalues"]) == (None, None)
+    assert (low["potential_spacegroup"], low["potential_elastic_min_eigenvalue"]) == (221, 33.0)
+    assert high["potential_spacegroup"] is None
     assert found["rich"]["relaxation"] == "collapsed"
     assert found["rich"]["energy_above_hull"] == pytest.approx(-5.70 + 0.5 * 5.53 + 0.5 * 6.0)
     assert found["unconverged"]["status"] == "not converged"

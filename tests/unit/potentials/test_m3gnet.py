@@ -10,8 +10,8 @@ from ase.constraints import FixSymmetry
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.templates import to_atoms
+from cgwgan_core.potentials.facts import M3GNET_FILES
 from cgwgan_core.potentials.load import PotentialOptions, load
-from cgwgan_core.potentials.m3gnet import FILES
 from cgwgan_core.potentials.neighbours import neighbours
 from cgwgan_core.potentials.protocol import voigt
 from cgwgan_core.workflow.errors import InputError
@@ -80,9 +80,9 @@ def test_one_atom_of_each_orbit_stands_for_all(shared_models: Path, name: str) -
         assert stress == pytest.approx(voigt(plain.stresses[i]), abs=1e-4 * size)
 
 
-@pytest.mark.parametrize("missing", FILES)
+@pytest.mark.parametrize("missing", M3GNET_FILES)
 def test_incomplete_folder_is_named(tmp_path: Path, missing: str) -> None:
-    for name in set(FILES) - {missing}:
+    for name in set(M3GNET_FILES) - {missing}:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"lacks {missing}"):
         load(PotentialOptions(name="m3gnet", path=str(tmp_path), energy_scale="matpes"))

@@ -22,7 +22,7 @@ LIVE = "document.querySelector({!r}).dataset.live"
 def page(write_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     files = RunFiles(**write_run(folder / "results", stable=4, chosen=5))
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"chemistry": ["Ba", "Ru", "O"]}
     path = folder / "report.html"
     path.write_text(render(files, collect(files), config, folder / "results"), encoding="utf-8")
     return path

@@ -8,8 +8,8 @@ from ase.spacegroup import crystal
 from plotly import graph_objects as go
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from cgwgan_core.crystallography.diffraction import lines
 from cgwgan_core.results.crystal_figures import bands_figure, cell_figure, diffraction_figure, drawn_atoms
-from cgwgan_core.results.diffraction import lines
 
 RUTILE = crystal(["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.594, 4.594, 2.959, 90, 90, 90])
 PEROVSKITE = Atoms(

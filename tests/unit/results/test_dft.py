@@ -43,6 +43,7 @@ RUN = dft_run(
     failing={"t3": "not converged"},
     relaxed={"t0": 0.003, "t2": 0.012},
     phonons={"t0": 0.4, "t2": -2.5},
+    elastic={"t0": 17.3},
 )
 
 
@@ -102,6 +103,21 @@ def test_what_follows_the_sentence(said: Any) -> None:
     assert "Of 2 with phonons by DFT, 1 is stable." in more
 
 
+def test_how_far_each_has_moved_is_told(said: Any) -> None:
+    rows = [row for row in ROWS if row["kind"] == CANDIDATE and row["difference"] is not None]
+    shifts = [row["difference"] for row in rows]
+    assert len(shifts) == 10
+    text = said().moved
+    assert f"by +{np.mean(shifts):.3f} eV/atom in the mean of 10 (" in text
+    assert f"to +{max(shifts):.3f})" in text
+    assert "volumes by 1.0 % in the mean of 2 (1.0 to 1.0)." in text
+    assert "2 of 2 have another space group then." in text
+    places = {row["crystal_id"]: (row["dft_rank"], row["rank"]) for row in rows}
+    differences = [np.argsort(np.argsort(column)) for column in zip(*places.values(), strict=True)]
+    by_hand = 1 - 6 * ((differences[0] - differences[1]) ** 2).sum() / (10 * 99)
+    assert f"Both orders of 10 have a rank correlation of {by_hand:.2f}." in text
+
+
 def test_a_hull_that_lacks_phases_is_told(said: Any) -> None:
     assert "lacks" not in said().more
     found = said(dft_run(STABLE, error, CrystalOptions(), failing={"mp-RuO2": "not converged"}))
@@ -137,6 +153,12 @@ def test_the_table_has_every_candidate_that_was_asked_for(said: Any) -> None:
     best = shown[0]
     assert (best["candidate"], best["after DFT"], best["gained by relaxing (meV/atom)"]) == ("t0", "Imma (74)", "3.0")
     assert (best["lowest frequency (THz)"], best["phonons"]) == ("0.40", "stable")
+    assert (best["lowest elastic eigenvalue (GPa)"], best["by the potential (GPa)"]) == ("17.3", "21.5")
+    row = rows["t0"]
+    assert best["strongest lines, 2θ of Cu Kα (hkl)"].startswith(
+        f"{row['xrd_two_theta'][0]:.2f}° ({row['xrd_indices'][0]}), {row['xrd_two_theta'][1]:.2f}°"
+    )
+    assert {row["candidate"]: row for row in shown}["t5"]["strongest lines, 2θ of Cu Kα (hkl)"] == ""  # not relaxed
     assert shown[-1]["candidate"] == "t3"
     assert shown[-1]["remarks"] == "not converged; tried again with wider smearing"
 

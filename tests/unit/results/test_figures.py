@@ -6,7 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cgwgan_core.results.figures import figure_bands, figure_crystal_systems, figure_funnel, figure_number_density
+from cgwgan_core.results.figures import (
+    figure_bands,
+    figure_convergence,
+    figure_crystal_systems,
+    figure_funnel,
+    figure_number_density,
+)
 from cgwgan_core.results.findings import findings, read_bands
 from cgwgan_core.results.funnel import RunFiles, collect
 
@@ -29,6 +35,16 @@ def test_distributions_are_well_formed_and_the_same_twice(run_files):
     training = json.loads(Path(run_files()["quality"]).read_text())["training"]
     assert_picture(lambda: figure_crystal_systems(training["spacegroup"], [225, 225]))
     assert_picture(lambda: figure_number_density(training["number_density"], []))
+
+
+def test_convergence_is_well_formed_and_the_same_twice():
+    share = {"share": 1.0, "share_low": 0.7, "share_high": 1.0, "above": "hull", "median_above": -0.1}
+    rows = [
+        {"n_elements": 2, "arm": "generated", "min_atoms": 2, "max_atoms": 8, **share},
+        {"n_elements": 5, "arm": "random", "min_atoms": 9, "max_atoms": 16, **share, "median_above": None},
+    ]
+    assert_picture(lambda: figure_convergence(rows))
+    assert_picture(lambda: figure_convergence([]))
 
 
 def assert_picture(draw):

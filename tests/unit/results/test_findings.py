@@ -143,7 +143,7 @@ def test_the_sentence_says_what_both_judges_agree_on() -> None:
     assert told in text
     assert "2 lie within 0.05 eV/atom of the hull by both" in text
     # the best is lowest by the judge that puts it higher
-    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies 0.020 eV/atom above the hull of the known phases or lower.")
+    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies at most 0.020 eV/atom above the hull of the known phases.")
     text = sentence(found(rows[:1], rows[:1], 1))
     assert text.endswith("M3GNet agrees on 0, disputes 1. No crystal is stable by both.")
 

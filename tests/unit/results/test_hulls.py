@@ -88,6 +88,11 @@ def test_survivors_compete_on_their_joint_hull(known: pa.Table) -> None:
     assert set(best) == set(tables.STABLE.names)
     words = in_words(rows)
     assert words.startswith(" Of the survivors, 1 lies on the joint hull with the known phases; 3 lie above doubted")
+    assert "apart" not in words
+    best |= {"energy_above_hull": -0.1, "decomposition": "0.40 Ba + 0.60 RuO2"}
+    worse |= {"energy_above_hull": -0.1, "decomposition": "0.40 BaO + 0.60 RuO2"}
+    other |= {"energy_above_hull": 0.1, "decomposition": "0.40 Ba + 0.60 RuO2"}
+    assert "; 1 below the hull falls apart into an element: the database may lack compounds there." in in_words(rows)
 
 
 def test_corrections_cancel_where_no_oxygen_leaves(known: pa.Table) -> None:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgwgan_core.crystallography.diffraction import lines
 from cgwgan_core.crystallography.structures import atoms_to_structure
 from cgwgan_core.results.crystal_figures import bands_figure, cell_figure, diffraction_figure
 from cgwgan_core.results.crystal_table import COLUMNS, payload
-from cgwgan_core.results.diffraction import lines
 from cgwgan_core.results.packs import coarse, fine, packed, packed_json
 from cgwgan_core.results.report import BUNDLES, ROUGH, THIN, bundle
 from tests.unit.results.test_crystal_figures import PEROVSKITE

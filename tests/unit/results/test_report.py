@@ -122,7 +122,7 @@ def text_of(html: str) -> str:
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    return yaml.safe_load((ROOT / "config.yaml").read_text()) | {"chemistry": ["Ba", "Ru", "O"]}
 
 
 def drawn(files: RunFiles, config: dict[str, Any]) -> str:
@@ -172,6 +172,13 @@ def test_what_became_of_each_is_told(rendered):
     fates = [row["fate"] for row in Page(html).crystals().values()]
     assert sorted(set(fates)) == ["failed", "known", "no verdict", "not chosen", "repeat", "survivor", "unstable"]
     assert fates.index("survivor") == 0
+
+
+def test_known_phases_that_were_not_met_are_told(rendered):
+    text = text_of(rendered(stable=1, chosen=5)[0])
+    assert re.search(
+        r"Known phasesNone was found again\. Not met by any candidate: BaRuO₃ \S+ \(s\d+\); .*; and \d+ more\.", text
+    )
 
 
 def test_each_survivor_has_a_card_with_all_judges(rendered):

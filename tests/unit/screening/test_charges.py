@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgwgan_core.screening.charges import charge_balanced
+from cgwgan_core.screening.charges import can_balance, charge_balanced
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,21 @@ def test_charges(formula: str, plain: bool, mixed: bool, peroxide: bool) -> None
     assert charge_balanced(formula) == plain
     assert charge_balanced(formula, mixed_valence=True) == mixed
     assert charge_balanced(formula, mixed_valence=True, peroxides=True) == peroxide
+
+
+@pytest.mark.parametrize(
+    ("elements", "rules", "expected"),
+    [
+        ("Ba Ru O", "common", True),
+        ("Al Ni Zr", "common", False),
+        ("Al Ni Zr", "smact", True),
+        ("O F", "common", False),
+        ("He O", "icsd", False),
+        ("S", "common", True),
+    ],
+)
+def test_whether_any_formula_of_some_elements_balances(elements: str, rules: str, expected: bool) -> None:
+    assert can_balance(elements.split(), rules) == expected
 
 
 def test_states_of_the_icsd_are_more() -> None:

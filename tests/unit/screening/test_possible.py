@@ -18,6 +18,7 @@ from cgwgan_core.screening.possible import fits, impossible
 from tests.support.training import fit
 
 CONFIG = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
+CONFIG |= {"chemistry": ["Ba", "Ru", "O"], "infill": CONFIG["infill"] | {"charge": "tag"}}
 
 
 def told(folder: str | None = None, **changes: Any) -> list[str]:
@@ -46,6 +47,10 @@ def told(folder: str | None = None, **changes: Any) -> list[str]:
         (
             {"chemistry": ["Ba", "Sr", "Ru", "Ti", "O"]},
             "a generator of your own: --configfile configs/train.yaml",
+        ),
+        (
+            {"chemistry": ["Al", "Ni", "Zr"], "infill": {"charge": "require"}},
+            "infill.charge: no oxidation states of Al, Ni, Zr balance; write tag",
         ),
         ({"templates": {"n_sites": [5, 6]}}, "templates.n_sites: the shipped generator has templates of 3 or 4 sites"),
         (
@@ -109,6 +114,10 @@ def test_an_own_checkpoint_has_its_own_sites(tmp_path: Path) -> None:
 
 def test_weights_named_by_the_environment_are_looked_at(tmp_path: Path) -> None:
     assert told(str(tmp_path / "no"))[0] == f"$CGWGAN_POTENTIAL: {tmp_path}/no is no folder; correct it, or unset it"
+    (lacking, *_) = told(str(tmp_path))
+    assert lacking.startswith(f"$CGWGAN_POTENTIAL: {tmp_path} is no M3GNet, it lacks model.json, model.pt, state.pt;")
+    for name in ("model.pt", "state.pt"):
+        (tmp_path / name).touch()
     (tmp_path / "model.json").write_text(json.dumps({"init_args": {"element_types": ["Ba", "O"]}}))
     (line,) = told(str(tmp_path))
     assert line.startswith("chemistry: m3gnet (screening_potential) was not trained on Ru; name a potential that was")

@@ -41,7 +41,7 @@ def test_every_schema_has_its_file() -> None:
 @pytest.mark.parametrize(
     ("key", "names"),
     [
-        ("seed", {"training_set", "train", "quality", "generate", "promote"}),
+        ("seed", {"training_set", "train", "quality", "generate", "promote", "relax_beside_random"}),
         (
             "chemistry",
             {"infill", "relax_known_phases", "known_phases", "rank", "compare", "store", "dft_crystals", "dft"},
@@ -60,6 +60,9 @@ def test_every_schema_has_its_file() -> None:
         ("cascade.refine_below", {"evaluate"}),
         ("cascade.share", {"promote"}),
         ("cascade.shards", {"promote", "rank"}),  # by promoted()
+        ("hull.max_atoms", {"relax_known_phases", "relax_beside_random"}),
+        ("convergence.each", {"relax_beside_random"}),
+        ("convergence.shards", {"relax_beside_random", "convergence"}),
         ("phonons.top", {"compare"}),
         ("phonons.shards", {"phonons", "store", "showcase"}),
         ("phonons.fmax", {"phonons", "second_phonons"}),
@@ -67,7 +70,16 @@ def test_every_schema_has_its_file() -> None:
         ("potential.tolerance", {"verify_potential"}),
         (
             "potential.name",
-            {"verify_potential", "relax_known_phases", "screen", "evaluate", "relax", "phonons", "dft_relax"},
+            {
+                "verify_potential",
+                "relax_known_phases",
+                "screen",
+                "evaluate",
+                "relax",
+                "relax_beside_random",
+                "phonons",
+                "dft_relax",
+            },
         ),
         ("phonons.stable", {"phonons", "second_phonons", "dft_phonons"}),
         ("dft.command", {"dft_statics", "dft_relax", "dft_phonons", "dft_electrons"}),  # by STORE

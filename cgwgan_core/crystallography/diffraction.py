@@ -16,6 +16,8 @@ WIDTH = 0.5
 
 FAINT = 1.0
 """Per cent of the strongest line; weaker ones are not drawn."""
+STRONGEST = 10
+"""Lines by which a crystal is told."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,26 @@ class Lines:
     """2θ, degrees."""
     heights: list[float]
     """Per cent of the strongest."""
+    indices: list[str]
+    """Miller indices (four in a hexagonal cell) in the cell that was given, of all families that fall together."""
 
 
 def lines(structure: Structure) -> Lines:
     """The lines of a crystal's pattern by copper's Kα that are not :data:`FAINT`."""
     found = XRDCalculator(wavelength="CuKa").get_pattern(structure, two_theta_range=(ANGLES[0], ANGLES[-1]))
     seen = np.asarray(found.y) >= FAINT
-    return Lines(np.asarray(found.x)[seen].round(3).tolist(), np.asarray(found.y)[seen].round(1).tolist())
+    indices = [" / ".join(" ".join(map(str, one["hkl"])) for one in families) for families in found.hkls]
+    return Lines(
+        np.asarray(found.x)[seen].round(3).tolist(),
+        np.asarray(found.y)[seen].round(1).tolist(),
+        [index for index, visible in zip(indices, seen, strict=True) if visible],
+    )
+
+
+def strongest(found: Lines, n: int = STRONGEST) -> Lines:
+    """The ``n`` strongest lines, strongest first; of equal ones that of the smaller angle."""
+    order = sorted(range(len(found.angles)), key=lambda i: (-found.heights[i], found.angles[i]))[:n]
+    return Lines([found.angles[i] for i in order], [found.heights[i] for i in order], [found.indices[i] for i in order])
 
 
 def patterns(structures: Sequence[Structure]) -> Floats:

@@ -1,0 +1,1 @@
+"""Before a run: its folder, and the checks of its configuration."""

@@ -1,0 +1,41 @@
+"""What a configuration searches, and whether it can run: asked when the workflow starts, and by `cgwgan new`."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cgwgan_core.dft.elements import unserved
+from cgwgan_core.screening.possible import impossible
+from cgwgan_core.workflow.config import problems, repeated
+
+
+def mistakes(
+    config: Mapping[str, Any], schema: Path, files: Iterable[str | Path], m3gnet: str | None, *, thorough: bool = True
+) -> list[str]:
+    """Why a configuration cannot run, one line each; empty where all is well.
+
+    Paths are taken from the working directory, which is to be the folder of the run.
+
+    :param config: the merged configuration, :func:`~cgwgan_core.workflow.config.settled`.
+    :param schema: ``schemas/config.schema.yaml``.
+    :param files: that it was merged from, but for the defaults.
+    :param m3gnet: folder of an M3GNet potential, by the environment.
+    :param thorough: whether to ask, too, if potentials, generator and DFT can serve the chemistry.
+    """
+    found = [line for file in files for line in repeated(file)] + problems(config, schema)
+    return found or (impossible(config, m3gnet) + unserved(config) if thorough else [])
+
+
+def told(config: Mapping[str, Any], files: Iterable[str | Path], project: Path) -> str:
+    """What a run searches, and whose settings it has.
+
+    A folder that was mistyped has no settings of its own, and would search what the project's ``config.yaml`` says.
+
+    :param files: as of :func:`mistakes`.
+    :param project: folder of the workflow.
+    """
+    searched = f"{'-'.join(config['chemistry'])} in {config['data']['path'] or config['data']['source']}"
+    if names := [str(file) for file in files]:
+        return f"{searched}; settings: {', '.join(names)}"
+    here = Path.cwd()
+    return f"{searched}; the project's own settings" + ("" if here == project else f", as {here} has no config.yaml")
