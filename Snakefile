@@ -13,9 +13,9 @@ from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from cgwgan_core.potentials.roles import ROLES, VARIABLE, assign
-from cgwgan_core.start.checks import mistakes, told
+from cgwgan_core.start.checks import mistakes, told, unset
 from cgwgan_core.workflow.codedigest import code_digest
-from cgwgan_core.workflow.config import KEY, settled
+from cgwgan_core.workflow.config import KEY, settled, unreadable
 from cgwgan_core.workflow.files import not_writable
 from cgwgan_core.workflow.stamp import stamp
 from cgwgan_core.workflow.terminal import Job, Terminal, visible
@@ -23,31 +23,40 @@ from cgwgan_core.workflow.terminal import Job, Terminal, visible
 min_version("9.0")
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
-
-
+PROJECT = Path(workflow.basedir)
 # the folder of a run may hold settings of its own, such as `cgwgan new` writes
 OWN = [Path("config.yaml").resolve()]
-if not OWN[0].exists() or OWN[0].samefile(Path(workflow.basedir) / "config.yaml"):
+if not OWN[0].exists() or OWN[0].samefile(PROJECT / "config.yaml"):
     OWN = []
+OVERLAYS = [*OWN, *workflow.overwrite_configfiles]
+if workflow.is_main_process:
+    found = list(filter(None, map(unreadable, [PROJECT / "config.yaml", *OWN])))
+    if lost := unset(OVERLAYS, workflow.config_settings.config):
+        found.append(lost)
+    if found:
+        raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
+
+
+configfile: PROJECT / "config.yaml"
+
+
 if OWN:
 
     configfile: OWN[0]
 
 
-SCHEMA = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+SCHEMA = PROJECT / "schemas" / "config.schema.yaml"
 taken = settled(config, SCHEMA)
 config.clear()
 config.update(taken)
 # Where the environment says that the weights of an M3GNet lie.
 M3GNET = os.path.expanduser(os.environ.get(VARIABLE, "")) or None
 # jobs need not ask again what the elements and the generator allow
-OVERLAYS = [*OWN, *workflow.overwrite_configfiles]
 found = mistakes(config, SCHEMA, OVERLAYS, M3GNET, thorough=workflow.is_main_process)
 if found:
     raise WorkflowError("the configuration cannot run:\n" + "\n".join(f"  {line}" for line in found))
 if workflow.is_main_process:
-    logger.info(told(config, OVERLAYS, Path(workflow.basedir)))
+    logger.info(told(config, OVERLAYS, PROJECT))
 
 
 # scripts find the package beside this file, and read and write UTF-8, whatever environment they run in
@@ -94,3 +103,7 @@ onstart:
     if found := not_writable(Path()):
         raise WorkflowError("\n".join(found))
     tell_of_stages()
+
+
+onerror:
+    logger.info("What has ended is kept: the same command goes on from there.")

@@ -4,14 +4,17 @@
     python benchmarks/modes.py follow m3gnet=FOLDER results/compared.parquet --top 60 --rows first.jsonl
     python benchmarks/modes.py follow m3gnet=FOLDER results/compared.parquet --top 60 --shuffle 1 --rows second.jsonl
     python benchmarks/modes.py same first.jsonl second.jsonl
+    python benchmarks/modes.py ends results
+    python benchmarks/modes.py same results second.jsonl
     python benchmarks/modes.py larger m3gnet=FOLDER first.jsonl
     python benchmarks/modes.py floor sevennet-l3i5 first.jsonl --crystals 6
 
 FOLDER is M3GNet-MP-2021.2.8-PES. ``known`` prints the family trees of known crystals. ``follow`` judges the best
 crystals of a run and follows all that are unstable: how the lines end, and how many crystals within 0.1 eV/atom of the
-hull end stable. ``--shuffle`` deals the crystals out in another order, so that they share their batches with others;
-``same`` compares the verdicts of two such files. ``larger`` computes crystals with refuted frequencies once more in
-supercells of longer edges. ``floor`` relaxes crystals as far as forces go. One process of one thread does all.
+hull end stable. ``--shuffle`` deals the crystals out in another order, so that they share their batches with others.
+``same`` compares the verdicts of two such files, ``ends`` says how the lines of one end; a run's folder ``results/``
+will do for either. ``larger`` computes crystals with refuted frequencies once more in supercells of longer edges.
+``floor`` relaxes crystals as far as forces go. One process of one thread does all.
 The tables are in ``docs/benchmarks/modes.md``.
 """
 
@@ -126,9 +129,17 @@ def follow(given: str, compared: str, top: int, seed: int | None, output: str, o
     ends(read(output))
 
 
-def read(path: str) -> list[Row]:
-    """Rows that :func:`follow` wrote."""
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+def read(given: str) -> list[Row]:
+    """Rows that :func:`follow` wrote, or those of a run's folder ``results/``."""
+    path = Path(given)
+    if not path.is_dir():
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    compared = tables.read(path / "compared.parquet", tables.COMPARED, ["candidate_id", "energy_above_hull"])
+    above = {row["candidate_id"]: row["energy_above_hull"] for row in compared.to_pylist()}
+    names = [field.name for field in tables.PHONONS if "band_" not in field.name and field.name != "force_constants"]
+    shards = [tables.read(shard, tables.PHONONS, names) for shard in sorted(path.glob("phonons/*.parquet"))]
+    rows = [row for shard in shards for row in shard.to_pylist()]
+    return [{**row, "above_hull_before": above[row["ancestor_id"] or row["candidate_id"]]} for row in rows]
 
 
 def ends(rows: list[Row]) -> None:
@@ -228,7 +239,9 @@ def main() -> None:
     part.add_argument("--top", type=int, default=60)
     part.add_argument("--shuffle", type=int, help="seed of another order")
     part.add_argument("--rows", required=True, help="file to write")
-    part = parts.add_parser("same", help="compare two files of follow")
+    part = parts.add_parser("ends", help="how the lines of a run's crystals end")
+    part.add_argument("rows", help="results/, or a file of follow")
+    part = parts.add_parser("same", help="compare two of them")
     part.add_argument("first")
     part.add_argument("second")
     part = parts.add_parser("larger", help="refuted frequencies in larger supercells")
@@ -247,6 +260,8 @@ def main() -> None:
         known(given.potentials, given.crystals, options)
     elif given.part == "follow":
         follow(given.potential, given.compared, given.top, given.shuffle, given.rows, options)
+    elif given.part == "ends":
+        ends(read(given.rows))
     elif given.part == "same":
         same(given.first, given.second)
     elif given.part == "larger":

@@ -37,6 +37,7 @@ def main(
     """Write the final table, the candidates that are still unseen in a new order, and how many hold.
 
     :param coming: path of ``dft_next.parquet``.
+    :param top: ``dft.top``, and how many candidates to name as the next; 0: as many as DFT was asked for.
     """
 
     def read(paths: Sequence[str], schema: Any) -> list[dict[str, Any]]:
@@ -51,7 +52,7 @@ def main(
     add_diffraction(rows, geometries, phases.to_pylist())
     correction = fit(rows)
     asked = {row["crystal_id"] for row in chosen if row["kind"] == CANDIDATE and row["status"] == OK}
-    unseen = rank_again(survivors, rows, correction, asked, top, max_atoms)
+    unseen = rank_again(survivors, rows, correction, asked, top or len(asked), max_atoms)
     tables.write(table, rows, tables.DFT, made_from)
     tables.write(coming, unseen, tables.DFT_NEXT, made_from)
     model = asdict(correction)

@@ -24,11 +24,11 @@ def main(
     made_from: Provenance,
 ) -> None:
     funnel = collect(files)
-    funnel.write(counts, made_from)
+    funnel.write(counts, files, made_from)
     html = render(files, funnel, config, Path(report).parent, [RuleFiles(*rule) for rule in rules])
     for path, text in ((picture, figure_funnel(funnel)), (report, html)):
         write_text(path, text)
-    logger.info(f"{funnel['stable'].kept:,} dynamically stable crystals; the report is {report}")
+    logger.info(f"{funnel['stable'].kept:,} stable or borderline crystals; the report is {report}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from cgwgan_core.database import documents, extxyz
+from cgwgan_core.database.kinds import is_tar
 from cgwgan_core.database.record import UNREADABLE, Record
 from cgwgan_core.database.streams import BROKEN, MAX_TEXT, decode, open_unpacked, text_of, unpacked, without_compression
 from cgwgan_core.database.text import Text, parse_all
@@ -65,20 +66,6 @@ def read(path: Path, threads: int) -> Iterator[Record]:
     raise InputError(
         f"{path}: neither a folder nor a whole archive; give a folder, .zip or .tar of CIF, POSCAR, XYZ or JSON files"
     )
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a file is a .zip or a .tar, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or is_tar(path))
-
-
-def is_tar(path: Path) -> bool:
-    """Whether a file is a .tar, compressed or not."""
-    try:
-        with open_unpacked(path) as stream:
-            return stream.read(512)[257:262] == b"ustar"
-    except BROKEN:
-        return False
 
 
 def _of_folder(path: Path) -> Iterator[Member]:

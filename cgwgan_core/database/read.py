@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from cgwgan_core.database import aflow, ase_database, csv_cif, documents, folder, materials_project, parquet
+from cgwgan_core.database.kinds import is_archive
 from cgwgan_core.database.record import Batch, Columns, Record, check, to_batch, to_columns
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.logs import logger, progress
@@ -107,7 +108,7 @@ def _batches(source: str, path: str | Path | None, chunk: int, threads: int, dow
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; correct data.path (relative to {Path.cwd()})")
-    if source == "folder" or (source == "mp_dump" and (path.is_dir() or folder.is_archive(path))):
+    if source == "folder" or (source == "mp_dump" and (path.is_dir() or is_archive(path))):
         return _gather(folder.read(path, threads))
     if path.is_dir():
         raise InputError(f"{path}: a folder; source {source} needs the path of {SOURCES[source]}")

@@ -59,8 +59,9 @@ _JOB_FOLDER = "- `job.sh` in each: your template, filled in. It is to be submitt
 
 _POTCAR_NOTE = """\
 `POTCAR.spec` names the PAW potentials (VASP's {library} set) in the order of POSCAR: VASP's licence does not let
-them be passed on. Concatenate yours as `POTCAR`. Or set PMG_VASP_PSP_DIR before you run anything, and prepare again:
-`snakemake --cores 1 --forcerun dft_inputs -- results/dft_inputs.parquet`.
+them be passed on. Concatenate yours as `POTCAR`. Or set PMG_VASP_PSP_DIR before you run anything, and prepare again, by
+the command of the run (its `--directory` and `--configfile` included) with this at its end:
+`--forcerun dft_inputs -- results/dft_inputs.parquet`.
 """
 
 _DISPLACED_STEPS = """\

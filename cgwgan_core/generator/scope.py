@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cgwgan_core.workflow.errors import InputError, first_line
+from cgwgan_core.workflow.errors import InputError
 
 SHIPPED = Path(__file__).parent / "generator.ckpt"
 """The checkpoint that comes with the package; docs/MODEL_CARD.md says what it is."""
@@ -44,13 +44,14 @@ def scope_of(path: str | Path) -> Scope:
         with zipfile.ZipFile(path) as archive:
             (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
             if entry.file_size > MOST_BYTES:
-                raise ValueError(f"{entry.file_size:,} bytes of description")
+                raise ValueError("too long a description")
             state = _Plain(io.BytesIO(archive.read(entry))).load()["encoder"]
         # the encoder `continuous` has slots for sites, any of which may be empty
         least, most = state.get("min_sites", 1), state["max_sites"] if "max_sites" in state else state["n_slots"]
         groups = frozenset(map(int, state["groups"])) if "groups" in state else None
         return Scope(tuple(range(int(least), int(most) + 1)), groups)
     except Exception as error:  # noqa: BLE001 - unpickling what is no checkpoint may raise anything
+        why = error.strerror if isinstance(error, OSError) else "it describes no generator"
         raise InputError(
-            f"model.init: {path} is no checkpoint of this program ({first_line(error)}); write pretrained, or train one"
+            f"model.init: {path} is no checkpoint of this program ({why}); write pretrained, or train one"
         ) from None

@@ -72,7 +72,7 @@ def _orb_network(weights: str, device: str) -> tuple[Any, Any]:
     stem = Path(weights).name
     names = [name for name in architectures if stem.startswith(name)]
     if not names:
-        raise InputError(f"potential.path: {weights} begins with no name of ORB: {', '.join(sorted(architectures))}")
+        raise InputError(f"{weights} begins with no name of ORB: {', '.join(sorted(architectures))}")
     file = {"weights_path": weights} if Path(weights).is_file() else {}
     make = architectures[max(names, key=len)]
     network, adapter = make(device=device, precision="float32-highest", compile=False, **file)
@@ -200,9 +200,9 @@ def load_engine(name: str, weights: str | None, energy_scale: str | None) -> Pot
     engine = ENGINES[name]
     scale = _scale(name, energy_scale)
     if not weights:
-        raise InputError(f"potential.path: {name} needs its weights: {engine.weights}")
+        raise InputError(f"{name} needs its weights: {engine.weights}")
     if not _version(engine.package):
-        raise InputError(f"potential.name: {name} needs the package {engine.package}: pip install {engine.install}")
+        raise InputError(f"{name} needs the package {engine.package}: pip install {engine.install}")
     batched = torch_sim_is_there() and (engine.model_package is None or _version(engine.model_package) is not None)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -210,9 +210,7 @@ def load_engine(name: str, weights: str | None, energy_scale: str | None) -> Pot
     except (InputError, MemoryError):
         raise
     except Exception as error:  # packages fail in their own ways
-        raise InputError(
-            f"potential.path: {name} cannot load {weights} ({_reason(error)}); it needs {engine.weights}"
-        ) from error
+        raise InputError(f"{name} cannot load {weights} ({_reason(error)}); it needs {engine.weights}") from error
     digest = _digest(weights, f"{engine.package} {_version(engine.package)}")
     return _wrapped(made, f"{name}:{Path(weights).stem}", scale, digest, [engine.package], engine.switches)
 
@@ -233,7 +231,7 @@ def load_imported(import_path: str, weights: str | None, energy_scale: str | Non
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own code, which may fail in any way
-        raise InputError(f"potential.name: {import_path}: cannot make a potential ({_reason(error)})") from None
+        raise InputError(f"{import_path}: cannot make a potential ({_reason(error)})") from None
     # Weights that are not a file here cannot be seen: the code that chooses them stands for them.
     digest = _digest(weights, f"{import_path}\n{_source(module)}")
     potential = _wrapped(made, import_path, scale, digest, [])
@@ -258,15 +256,13 @@ def _wrapped(
         return ASECalculator(made, name, scale, digest, _versions(*packages, "ase"))
     if isinstance(made, torch.nn.Module) and hasattr(made, "compute_forces"):
         return TorchSimModel(made, name, scale, digest, _versions(*packages, TORCH_SIM, "torch"), switches)
-    raise InputError(
-        f"potential.name: {name}: gives {type(made).__name__}, neither an ASE calculator nor a model of torch-sim"
-    )
+    raise InputError(f"{name}: gives {type(made).__name__}, neither an ASE calculator nor a model of torch-sim")
 
 
 def _scale(name: str, energy_scale: str | None) -> EnergyScale:
     if energy_scale in ENERGY_SCALES:
         return cast(EnergyScale, energy_scale)
-    raise InputError(f"potential: set potential.energy_scale of {name} to one of {', '.join(ENERGY_SCALES)}")
+    raise InputError(f"set energy_scale of {name} to one of {', '.join(ENERGY_SCALES)}")
 
 
 def _digest(weights: str | None, otherwise: str) -> str:

@@ -3,7 +3,7 @@
 What they share, and what makes them faster than their packages' own calculators, without approximation:
 
 - energies alone need no gradients;
-- a convolution is one product of matrices for each input irrep, summed over neighbours before its paths are sorted;
+- a convolution sums products over neighbours as they come, before its paths are sorted (:mod:`.convolution`);
 - one atom of each orbit is evaluated.
 
 Features of equivalent atoms are not equal, but rotated copies. So those of the first atom of an orbit are computed, and
@@ -12,16 +12,15 @@ crystal's rotations alone.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import atomic_numbers
-from e3nn.o3 import Irreps, matrix_to_angles, wigner_3j, wigner_D
+from e3nn.o3 import Irreps, matrix_to_angles, wigner_D
 from torch import Tensor
 
 from cgwgan_core.potentials.neighbours import Neighbours
@@ -157,6 +156,18 @@ class Graph:
         return torch.cat(parts, dim=1)
 
     @cached_property
+    def distances(self) -> Tensor:
+        """Of each pair, (E,) Å; a function of :attr:`bonds`."""
+        found: Tensor = torch.linalg.norm(self.bonds, dim=1)
+        return found
+
+    @cached_property
+    def radii(self) -> tuple[Tensor, Tensor]:
+        """The different distances, (R,) Å, and the place of each pair's among them, (E,)."""
+        different, place = torch.unique(self.distances.detach(), return_inverse=True)
+        return different, place
+
+    @cached_property
     def _turns(self) -> list[Tensor]:
         """Wigner's matrices of the operations, by angular momentum, (A, 2l + 1, 2l + 1) each.
 
@@ -166,78 +177,3 @@ class Graph:
         angles = matrix_to_angles(self.rotations * signs[:, None, None])
         parity = [signs[:, None, None] ** degree for degree in range(HIGHEST + 1)]
         return [(wigner_D(degree, *angles) * parity[degree]).to(self.bonds.dtype) for degree in range(HIGHEST + 1)]
-
-
-class Convolution:
-    """A convolution of features with spherical harmonics, ``uvu`` in e3nn's terms, summed over neighbours.
-
-    For every input irrep the filter is contracted with the coupling coefficients of all paths at once, into one matrix
-    for each pair of atoms. Products are summed over neighbours before their columns are sorted into output irreps.
-    """
-
-    def __init__(self, product: Any, radial: Callable[[Tensor], Tensor], denominator: Tensor | float) -> None:
-        """What the network says of it.
-
-        :param product: e3nn's ``TensorProduct`` of features and spherical harmonics; it is not evaluated.
-        :param radial: weights of all paths from the radial basis, (E, b) -> (E, paths' channels).
-        :param denominator: by which sums over neighbours are divided.
-        """
-        self._radial = radial
-        self._denominator = denominator
-        self.irreps: Irreps = product.irreps_in1
-        filters = product.irreps_in2.slices()
-        starts = np.cumsum([0, *(self.irreps[path.i_in1].mul for path in product.instructions)])
-        self._blocks: list[_Block] = []
-        columns: dict[int, tuple[int, slice]] = {}
-        for i, (mul, ir) in enumerate(self.irreps):
-            couplings, weights, width = [], [], 0
-            for path, start in zip(product.instructions, starts, strict=False):
-                if path.i_in1 != i:
-                    continue
-                of_filter, out = product.irreps_in2[path.i_in2].ir, product.irreps_out[path.i_out].ir
-                coupling = torch.zeros(product.irreps_in2.dim, ir.dim, out.dim)
-                coupling[filters[path.i_in2]] = path.path_weight * wigner_3j(ir.l, of_filter.l, out.l).transpose(0, 1)
-                couplings.append(coupling)
-                weights.append(torch.arange(start, start + mul)[:, None].expand(-1, out.dim))
-                columns[path.i_out] = i, slice(width, width + out.dim)
-                width += out.dim
-            coupled = torch.cat(couplings, dim=2).reshape(product.irreps_in2.dim, -1)
-            self._blocks.append(_Block(self.irreps.slices()[i], mul, ir.dim, coupled, torch.cat(weights, dim=1)))
-        self._columns = [columns[i] for i in range(len(product.irreps_out))]
-
-    def __call__(self, features: Tensor, filters: Tensor, radial: Tensor, graph: Graph) -> Tensor:
-        """Features of the centres, (C, d').
-
-        :param features: of atoms, (A, d).
-        :param filters: spherical harmonics of pairs, (E, (l + 1)²).
-        :param radial: radial basis of pairs, (E, b).
-        """
-        weights, n = self._radial(radial), len(graph.species)
-        sums = []
-        for block in self._blocks:
-            matrices = (filters @ block.coupled).view(len(filters), block.dim, -1)
-            inputs = features[:, block.where].view(-1, block.mul, block.dim)[graph.neighbour]
-            # a product with one row is an outer one, which is faster as such
-            products = inputs * matrices if block.dim == 1 else torch.bmm(inputs, matrices)
-            products = products * weights[:, block.weights.reshape(-1)].view(len(filters), block.mul, -1)
-            total = products.new_zeros(n, block.mul, products.shape[2])
-            sums.append(total.index_add(0, graph.centre, products))
-        sorted_columns = [sums[i][:, :, columns].reshape(n, -1) for i, columns in self._columns]
-        found: Tensor = torch.cat(sorted_columns, dim=1) / self._denominator
-        return found
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One input irrep of a convolution, and all its paths."""
-
-    where: slice
-    """Its columns of the features."""
-    mul: int
-    """Its channels, u."""
-    dim: int
-    """2l + 1."""
-    coupled: Tensor
-    """Coupling coefficients of all paths, (filter, dim · K) for K output columns."""
-    weights: Tensor
-    """Place of the weight of each channel and output column among the layer's, (u, K)."""

@@ -44,11 +44,12 @@ def trained_on(name: str, path: str | None) -> frozenset[str] | None:
         if name == "m3gnet" and (place / "model.json").is_file():
             found = next(_values(json.loads((place / "model.json").read_text()), "element_types"), None)
             return found and frozenset(found)
-        if name == "nequix" and place.is_file():
+        if name == "nequix" and place.exists():
             with place.open("rb") as stream:
                 return frozenset(chemical_symbols[z] for z in json.loads(stream.readline())["atomic_numbers"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{place}: not weights of {name} ({type(error).__name__}); name others") from None
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        what = "folder" if place.is_dir() else "file"
+        raise InputError(f"{place} is a {what} that holds no weights of {name}; name others") from None
     return None
 
 

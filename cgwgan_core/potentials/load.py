@@ -34,18 +34,18 @@ class PotentialOptions:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES and ":" not in self.name:
-            raise InputError(f"potential.name: {self.name!r} is none of {', '.join(NAMES)}, nor package.module:factory")
+            raise InputError(f"name: {self.name!r} is none of {', '.join(NAMES)}, nor package.module:factory")
         if self.energy_scale is not None and self.energy_scale not in ENERGY_SCALES:
-            raise InputError(f"potential.energy_scale: {self.energy_scale!r} is not one of {', '.join(ENERGY_SCALES)}")
+            raise InputError(f"energy_scale: {self.energy_scale!r} is not one of {', '.join(ENERGY_SCALES)}")
         if self.path and self.name in INCLUDED:
-            raise InputError(f"potential.path: {self.name} brings its own weights; remove the path or change the name")
+            raise InputError(f"{self.name} brings its own weights; remove the path or change the name")
         if not self.path and self.name == "m3gnet":
             raise InputError(
-                "potential: m3gnet needs its weights; set potential.path or $CGWGAN_POTENTIAL to their folder, "
-                "or potential.name to chgnet or sevennet-l3i5, whose weights are installed with them"
+                "m3gnet needs its weights; set path or $CGWGAN_POTENTIAL to their folder, or name chgnet or "
+                "sevennet-l3i5, whose weights are installed with them"
             )
         if not self.path and self.name in ("nequix", *ENGINES):
-            raise InputError(f"potential.path: {self.name} needs its weights; docs/POTENTIALS.md says which")
+            raise InputError(f"{self.name} needs its weights; docs/POTENTIALS.md says which")
 
 
 def load(options: PotentialOptions) -> Potential:
@@ -60,7 +60,7 @@ def load(options: PotentialOptions) -> Potential:
 
         return M3GNet(path, options.energy_scale, options.compile)
     if options.compile:
-        raise InputError(f"potential.compile: is for m3gnet, not for {name}; set it to false")
+        raise InputError(f"compile is for m3gnet, not for {name}; set it to false")
     if name == "chgnet":
         from cgwgan_core.potentials.chgnet import CHGNet
 
@@ -82,5 +82,5 @@ def load(options: PotentialOptions) -> Potential:
 def _on_its_scale(potential: Potential, options: PotentialOptions) -> Potential:
     """The potential, if the configuration says nothing else of its energies."""
     if options.energy_scale not in (None, potential.energy_scale):
-        raise InputError(f"potential.energy_scale: {options.name} is {potential.energy_scale}; leave it null")
+        raise InputError(f"{options.name} is {potential.energy_scale}; leave energy_scale null")
     return potential

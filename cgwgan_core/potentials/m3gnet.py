@@ -8,7 +8,6 @@ orbit is evaluated. Where a C++ compiler is at hand, torch can compile the layer
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,7 +19,6 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.units import GPa
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch_geometric.data import Batch as GraphBatch
 
@@ -31,14 +29,11 @@ from cgwgan_core.potentials.protocol import ENERGY_SCALES, Batch, EnergyScale, P
 from cgwgan_core.workflow.arrays import Floats
 from cgwgan_core.workflow.errors import InputError, first_line
 
-HUB_OWNER = "materialyze"
-"""Owner on the Hugging Face hub of the names that have none; matgl's own."""
-
 
 class M3GNet(Potential):
     """A matgl potential from its folder of three files.
 
-    :param source: folder, or name on the Hugging Face hub where there is no such folder.
+    :param source: the folder.
     :param energy_scale: where ``None``, told by the name: MatPES, or MP-2021.
     :param compiled: whether layers are compiled.
     :raises InputError: if a file is missing, cannot be loaded, or the energy scale is unknown; if compiled code is
@@ -153,31 +148,16 @@ class M3GNet(Potential):
 
 
 def locate(source: str) -> Path:
-    """The folder of a potential, fetched from the Hugging Face hub if ``source`` is a name and no path.
+    """The folder of a potential.
 
-    :raises InputError: if a file is missing from the folder, or the hub does not give it.
+    :raises InputError: if it is none, or lacks a file.
     """
     folder = Path(source).expanduser()
-    if folder.exists():
-        missing = [name for name in M3GNET_FILES if not (folder / name).is_file()]
-        if missing:
-            raise InputError(
-                f"{source}: not a matgl potential, it lacks {', '.join(missing)}; "
-                f"potential.path must be a folder with {', '.join(M3GNET_FILES)}"
-            )
-        return folder
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", source):
-        raise InputError(f"{source}: no such folder; set potential.path to the folder of the potential")
-    name = source if "/" in source else f"{HUB_OWNER}/{source}"
-    try:
-        return locate(snapshot_download(name, allow_patterns=list(M3GNET_FILES)))
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the network's failures, and the hub's own
+    if missing := [name for name in M3GNET_FILES if not (folder / name).is_file()]:
         raise InputError(
-            f"{source}: no such folder, and the Hugging Face hub does not give {name} "
-            f"({type(error).__name__}); set potential.path to the folder of the potential"
-        ) from None
+            f"{source}: no M3GNet, it lacks {', '.join(missing)}; name a folder with {', '.join(M3GNET_FILES)}"
+        )
+    return folder
 
 
 def _load(folder: Path) -> Any:
@@ -288,7 +268,7 @@ class _FusedGate(nn.Module):
 
 def _compile(model: Any) -> None:
     if type(model).__name__ != "M3GNet":
-        raise InputError(f"potential.compile: is for M3GNet, not for {type(model).__name__}; set it to false")
+        raise InputError(f"compile is for M3GNet, not for {type(model).__name__}; set it to false")
     import torch._inductor.config as inductor  # noqa: PLC0415 - loads torch's compiler
 
     inductor.compile_threads = 1  # a job has one core; torch would start a worker for each of the machine's
@@ -296,7 +276,7 @@ def _compile(model: Any) -> None:
         torch.compile(torch.tanh, dynamic=True)(torch.zeros(3))
     except Exception as error:  # noqa: BLE001 - each compiler fails in its own way
         raise InputError(
-            f"potential.compile: torch finds no C++ compiler that works ({first_line(error)}); set it to false"
+            f"torch finds no C++ compiler that works ({first_line(error)}); set compile to false"
         ) from None
     for block in model.graph_layers:
         block.conv = torch.compile(block.conv, dynamic=True)
@@ -306,8 +286,7 @@ def _energy_scale(name: str, given: str | None) -> EnergyScale:
     scale = scale_of("m3gnet", name, given)
     if scale not in ENERGY_SCALES:
         raise InputError(
-            f"potential: the name {name} does not tell the energy scale; "
-            f"set potential.energy_scale to one of {', '.join(ENERGY_SCALES)}"
+            f"the name {name} does not tell the energy scale; set energy_scale to one of {', '.join(ENERGY_SCALES)}"
         )
     return scale  # type: ignore[return-value]  # one of them, as was asked above
 

@@ -24,7 +24,8 @@ from e3nn.o3 import Irrep, Irreps, SphericalHarmonics, TensorProduct
 from torch import Tensor
 from torch.nn.functional import one_hot, silu
 
-from cgwgan_core.potentials.equivariant import HIGHEST, Convolution, EquivariantPotential, Graph
+from cgwgan_core.potentials.convolution import Convolution, Perceptron, Radial
+from cgwgan_core.potentials.equivariant import HIGHEST, EquivariantPotential, Graph
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.provenance import digest_file
 
@@ -55,7 +56,7 @@ class Nequix(EquivariantPotential):
         self.versions = {"torch": version("torch"), "e3nn": version("e3nn")}
         self.cutoff = float(config["cutoff"])
         self.species = {z: i for i, z in enumerate(sorted(config["atomic_numbers"]))}
-        self._radial = _RadialBasis(self.cutoff, config["radial_basis_size"], config["radial_polynomial_p"])
+        self._basis = _RadialBasis(self.cutoff, config["radial_basis_size"], config["radial_polynomial_p"])
         self._filters = SphericalHarmonics(
             Irreps.spherical_harmonics(config["lmax"]), normalize=True, normalization="component"
         )
@@ -67,8 +68,7 @@ class Nequix(EquivariantPotential):
 
     def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of each centre, (C,) eV."""
-        filters = self._filters(graph.bonds)
-        radial = self._radial(graph.bonds)
+        filters, radial = self._filters(graph.bonds), Radial.of(self._basis, graph)
         features = one_hot(graph.species, len(self.species)).to(graph.bonds.dtype)
         for layer in self._layers:
             features = layer(features, filters, radial, graph)
@@ -86,11 +86,10 @@ class _RadialBasis:
     power: float
     """Of the polynomial that ends them."""
 
-    def __call__(self, bonds: Tensor) -> Tensor:
-        """(E, size) of vectors (E, 3)."""
-        distance = torch.linalg.norm(bonds, dim=1, keepdim=True)
-        x, p = distance / self.cutoff, self.power
-        waves = torch.sin(torch.pi * torch.arange(1, self.size + 1) * x) / distance
+    def __call__(self, distances: Tensor) -> Tensor:
+        """(R, size) of distances (R,)."""
+        x, p = distances[:, None] / self.cutoff, self.power
+        waves = torch.sin(torch.pi * torch.arange(1, self.size + 1) * x) / distances[:, None]
         end = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
         basis: Tensor = 2 / self.cutoff * waves * (end * (x < 1))
         return basis
@@ -164,24 +163,11 @@ class _Layer:
         """Of the features that come out."""
         return self.gate.irreps
 
-    def __call__(self, features: Tensor, filters: Tensor, radial: Tensor, graph: Graph) -> Tensor:
+    def __call__(self, features: Tensor, filters: Tensor, radial: Radial, graph: Graph) -> Tensor:
         """Features of the centres, (C, d'), of theirs (C, d)."""
         around = graph.on_atoms(self.before(features), self.convolution.irreps)
         messages = self.convolution(around, filters, radial, graph)
         return self.gate(self.norm(self.after(messages) + self.skip(features)))
-
-
-@dataclass(frozen=True)
-class _Perceptron:
-    """Layers of a plain network, without biases."""
-
-    weights: list[Tensor]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(E, m) of (E, n)."""
-        for weights in self.weights[:-1]:
-            x = silu(x @ weights)
-        return x @ self.weights[-1]
 
 
 def _activation(x: Tensor) -> Tensor:
@@ -242,7 +228,7 @@ def _layers(config: dict[str, Any], weights: _Weights) -> Iterator[_Layer]:
         ungated = (out + Irreps([(n_gates, SCALAR)])).regroup()
         product = _product(irreps, filters, out)
         sizes = [*widths, product.irreps_out.num_irreps]
-        radial = _Perceptron([weights.take(a, b) for a, b in pairwise(sizes)])
+        radial = Perceptron([weights.take(a, b) for a, b in pairwise(sizes)])
         yield _Layer(
             before=weights.linear(irreps, irreps),
             convolution=Convolution(product, radial, config["avg_n_neighbors"] ** 0.5),

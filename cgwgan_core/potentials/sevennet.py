@@ -15,7 +15,8 @@ from sevenn import _keys as key
 from sevenn.util import load_checkpoint
 from torch import Tensor
 
-from cgwgan_core.potentials.equivariant import Convolution, EquivariantPotential, Graph
+from cgwgan_core.potentials.convolution import Convolution, Perceptron, Radial
+from cgwgan_core.potentials.equivariant import EquivariantPotential, Graph
 from cgwgan_core.workflow.provenance import digest_file
 
 WEIGHTS = {
@@ -48,24 +49,32 @@ class SevenNet(EquivariantPotential):
         self.versions = {"sevenn": version("sevenn"), "torch": version("torch")}
         self.cutoff = float(checkpoint.config[key.CUTOFF])
         self.species = dict(model.type_map or {})
+        layers = {name: layer for name, layer in model.named_children() if name not in TOTALS}
+        self._edges: Any = layers.pop("edge_embedding")
         self._layers: dict[str, Any] = {
-            name: _convolution(layer) if name.endswith(CONVOLUTION) else layer
-            for name, layer in model.named_children()
-            if name not in TOTALS
+            name: _convolution(layer) if name.endswith(CONVOLUTION) else layer for name, layer in layers.items()
         }
 
     def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of each centre, (C,) eV."""
-        data = {key.NODE_FEATURE: graph.species, key.EDGE_VEC: graph.bonds}
+        filters, radial = self._edges.spherical(graph.bonds), Radial.of(self._basis, graph)
+        data = {key.NODE_FEATURE: graph.species}
         for layer in self._layers.values():
             if isinstance(layer, Convolution):
                 around = graph.on_atoms(data[key.NODE_FEATURE], layer.irreps)
-                data[key.NODE_FEATURE] = layer(around, data[key.EDGE_ATTR], data[key.EDGE_EMBEDDING], graph)
+                data[key.NODE_FEATURE] = layer(around, filters, radial, graph)
             else:
                 data = layer(data)
         return data[key.ATOMIC_ENERGY].squeeze(1)
 
+    def _basis(self, distances: Tensor) -> Tensor:
+        """(R, b) of distances (R,)."""
+        values: Tensor = self._edges.basis_function(distances) * self._edges.cutoff_function(distances)[:, None]
+        return values
+
 
 def _convolution(layer: Any) -> Convolution:
     """The package's ``IrrepsConvolution`` as ours."""
-    return Convolution(layer.convolution, layer.weight_nn, layer.denominator)
+    network = list(layer.weight_nn)
+    scaled = [one.weight / one.h_in**0.5 for one in network]  # e3nn's, for inputs and outputs of variance 1
+    return Convolution(layer.convolution, Perceptron(scaled, network[0].act.cst), layer.denominator)

@@ -210,8 +210,8 @@ def _complaint(potential: Potential, failed: list[dict[str, Any]], n: int, toler
         f"{potential.name}: wrong on {len(failed)} of {n} known crystals: {', '.join(map(one, failed))}; allowed are "
         f"{tolerance} eV/atom and {LATTICE_TOLERANCE:.0%}. Errors of eV/atom mean unfit weights: M3GNet weights "
         "saved by matgl before version 4 load without complaint and are wrong; use weights converted for "
-        f"matgl 4, or potential.name: chgnet. One error near {potential.energy_scale}'s corrections "
-        "(0.3 eV/atom on oxides) means a wrong potential.energy_scale"
+        f"matgl 4, or name chgnet. One error near {potential.energy_scale}'s corrections "
+        "(0.3 eV/atom on oxides) means a wrong energy_scale"
     )
 
 

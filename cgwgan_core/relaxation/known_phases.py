@@ -44,7 +44,7 @@ class KnownPhasesOptions:
     max_atoms: int = 100
     """Atoms in the cell of the database; larger structures are left out."""
     max_above_hull: float | None = 0.1
-    """eV/atom above the database's own hull; what lies higher cannot be on the potential's, and is left out."""
+    """eV/atom above the database's hull; what lies higher cannot be on the potential's, and is left out."""
     leave_out: Sequence[str] = (NO_ENERGY,)
     """What keeps a phase out of the hull: kinds of doubt (:data:`.defects.KINDS`), or its material_id."""
 
@@ -168,13 +168,19 @@ def relax_known_phases(
 
 
 def _above_database_hull(records: list[Row], chemistry: Sequence[str]) -> list[Row]:
-    """The structures with their distances to the hull of the database's own energies (``above``, eV/atom)."""
+    """The structures with their distances to the database's hull (``above``, eV/atom).
+
+    It is that of the formation energies here, or the one that the database names, whichever is lower: where a file
+    mixes energies of two schemes, the first puts phases too high.
+    """
     energies = [(formula_of_atoms(row_to_atoms(row)), row["formation_energy_per_atom"]) for row in records]
     hull = Hull(((formula, energy) for formula, energy in energies if energy is not None), chemistry)
-    return [
-        {**row, "above": None if energy is None else energy - hull.energy_per_atom(formula)}
-        for row, (formula, energy) in zip(records, energies, strict=True)
-    ]
+    rows = []
+    for row, (formula, energy) in zip(records, energies, strict=True):
+        own = None if energy is None else energy - hull.energy_per_atom(formula)
+        known = [above for above in (own, row["energy_above_hull"]) if above is not None]
+        rows.append({**row, "above": min(known, default=None)})
+    return rows
 
 
 def place_on_hull(shards: Sequence[Sequence[Row]], chemistry: Sequence[str], energy_scale: EnergyScale) -> list[Row]:
@@ -239,7 +245,9 @@ def _log_hull(rows: Sequence[Row], hull: Hull, system: str) -> None:
         logger.info(
             f"formation energies differ from the database's by {mean:.3f} eV/atom on average ({len(off)} phases)"
         )
-    logger.info(f"hull of {system}: {len(compounds)} known phases; on it are {', '.join(hull.stable_formulas)}")
+    doubted = [r["formula"] for r in compounds if grave(r.get("defect")) and r["energy_above_hull"] < ON_HULL]
+    doubt = f"; doubted of these: {', '.join(doubted)} (column defect)" if doubted else ""
+    logger.info(f"hull of {system}: {len(compounds)} known phases; on it are {', '.join(hull.stable_formulas)}{doubt}")
 
 
 def _log_doubts(rows: Sequence[Row]) -> None:

@@ -82,7 +82,7 @@ def relax_candidates(
     if options.unconstrained:
         shaken = {i: rattled(done, rows[i]["candidate_id"]) for i, done in constrained.items() if done.ok}
         without = options.relaxation(keep_symmetry=False)
-        unconstrained = relax_each(shaken, potential, without, "crystals relaxed on without it")
+        unconstrained = relax_each(shaken, potential, without, "crystals relaxed on without symmetry")
     for i, row in enumerate(rows):
         keys = {key: row[key] for key in ("candidate_id", "template_id", "formula", "charge_balanced", "rank")}
         if i not in start:

@@ -51,6 +51,15 @@ def stable_by(row: Mapping[str, Any], judge: str = "") -> bool:
     return row[f"{judge}verdict"] in PASSING and row[f"{judge}mechanically_stable"] is not False
 
 
+def in_words(row: Mapping[str, Any]) -> str | None:
+    """``agreement``, naming the verdict where a crystal passes by both judges: one may call it only borderline."""
+    if row["agreement"] != STABLE:
+        agreement: str | None = row["agreement"]
+        return agreement
+    verdicts = {row["verdict"], row["second_verdict"]}
+    return f"agreed {verdicts.pop()}" if len(verdicts) == 1 else f"agreed: {' or '.join(PASSING)}"
+
+
 def near_hull(row: Mapping[str, Any], limit: float = NEAR_HULL) -> bool:
     """Whether a crystal lies no more than ``limit`` (eV/atom) above the hull, by both judges where there are two."""
     distances = [row["energy_above_hull"], row["second_energy_above_hull"]]

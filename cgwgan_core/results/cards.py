@@ -13,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 from cgwgan_core.crystallography.diffraction import Lines, lines
 from cgwgan_core.crystallography.structures import row_to_atoms, row_to_structure
 from cgwgan_core.crystallography.symmetry import conventional_cell
 from cgwgan_core.phonons.bands import SYMPREC
-from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL
+from cgwgan_core.relaxation.defects import grave
+from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL, in_words, near_hull
 from cgwgan_core.results.agreement import STABLE as AGREED
+from cgwgan_core.results.confidence import chemistry
 from cgwgan_core.results.crystal_figures import Figure, bands_figure, cell_figure, diffraction_figure
 from cgwgan_core.results.crystals import SURVIVOR
 from cgwgan_core.results.findings import BAND_COLUMNS
@@ -29,6 +31,8 @@ from cgwgan_core.workflow import tables
 
 Row = Mapping[str, Any]
 STRUCTURE = ("lattice", "numbers", "frac_coords")
+LEAST = 5e-4
+"""eV/atom; smaller differences do not show in three decimals."""
 MOST_ATOMS = 24
 """Oxidation states are guessed for formulas of no more atoms; beyond, the guess takes seconds."""
 EV_IN_KJ = 96.4853
@@ -72,13 +76,20 @@ class Card:
     """Whether the run's folder holds its phonopy and DFT files."""
 
 
-def card(row: Row, known: Mapping[str, Row], drawn: Collection[str] = (), cif: bool = False) -> Card:
+def card(
+    row: Row,
+    known: Mapping[str, Row],
+    drawn: Collection[str] = (),
+    cif: bool = False,
+    leave_out: Sequence[str] = (),
+) -> Card:
     """The words of a crystal's card.
 
     :param row: of :func:`cgwgan_core.results.crystals.crystals`.
     :param known: material_id -> row of ``tables.KNOWN_PHASES``.
     :param drawn: names of the figures beside them.
     :param cif: whether there is a CIF file.
+    :param leave_out: ``hull.leave_out`` of the run.
     """
     phase = nearest_phase(row, known)
     return Card(
@@ -87,7 +98,7 @@ def card(row: Row, known: Mapping[str, Row], drawn: Collection[str] = (), cif: b
         plain_title=f"{formula_text(row['formula'])} {symbol_text(row['spacegroup'])}",
         badges=list(_badges(row)),
         judges=list(_judges(row)),
-        facts=list(_facts(row, phase)),
+        facts=list(_facts(row, phase, _doubted(row, known), leave_out)),
         pattern_of=f"{formula_text(phase['formula'])} ({phase['material_id']})" if phase else "",
         drawn=drawn,
         cif=cif,
@@ -126,14 +137,12 @@ def _badges(row: Row) -> Iterator[tuple[str, str]]:
     verdict = row["verdict"]
     yield (verdict or "none"), f"phonons {verdict}" if verdict else "no phonon verdict"
     if row["agreement"]:
-        yield {AGREED: "agreed", DISPUTED: "disputed"}.get(row["agreement"], "unstable"), row["agreement"]
+        yield {AGREED: "agreed", DISPUTED: "disputed"}.get(row["agreement"], "unstable"), str(in_words(row))
     elif row["fate"] == SURVIVOR:
         yield "alone", "one judge only"
     if row.get("dft_energy_above_hull") is not None:
         yield "dft", "seen by DFT"
     yield "novelty", _novelty(row)
-    if row["paper_stable"]:
-        yield "paper", "passes the paper's −0.5 THz"
 
 
 def _novelty(row: Row) -> str:
@@ -163,23 +172,44 @@ def _signed(value: float | None) -> str:
     return ("+" if value is not None and round(value, 3) > 0 else "") + fixed(value, 3)
 
 
-def _facts(row: Row, phase: Row | None) -> Iterator[tuple[str, Markup]]:
+def _doubted(row: Row, known: Mapping[str, Row]) -> list[Row]:
+    """Phases that a crystal falls apart into and whose entry is doubted."""
+    phases = [known[name] for name in row["hull_phases"] or () if name in known]
+    return [phase for phase in phases if grave(phase["defect"])]
+
+
+def _facts(
+    row: Row, phase: Row | None, doubted: Sequence[Row], leave_out: Sequence[str]
+) -> Iterator[tuple[str, Markup]]:
     if row["hull_low"] is not None:
         ends = f"{_signed(row['hull_low'])} to {_signed(row['hull_high'])} eV/atom (90 %)"
-        odds = f"{100 * row['probability_near_hull']:.0f} %"
-        yield "DFT is expected at", Markup(f"{ends}; within {NEAR_HULL} of the hull: {odds}")
+        odds = f"at most {NEAR_HULL} above the hull: {100 * row['probability_near_hull']:.0f} %"
+        kind = chemistry([element.symbol for element in Composition(row["formula"]).elements])
+        ground = f"known {kind} compounds" if kind == "other" else f"known {kind}s"
+        yield "DFT is expected at", Markup(f"{ends}; {odds}, by the errors on {ground}")
+    without = row["energy_above_hull_uncorrected"]
+    if without is not None and abs(without - row["energy_above_hull"]) >= LEAST:
+        left = "; no longer near it" if near_hull(row) and without > NEAR_HULL else ""
+        yield "Without anion corrections", Markup(f"{_signed(without)} eV/atom from the hull{left}")
     if row["dispute"]:
         yield "Disputed", Markup("{}").format(row["dispute"])
     if row.get("refuted_frequency") is not None:
         told = f"{fixed(row['refuted_frequency'], 2)} THz; elastic constants or a supercell that fits refute it"
         yield "Interpolation dips to", Markup("{}").format(told)
     yield "Falls apart into", reaction(row)
+    if doubted:
+        told = Markup("; ").join(
+            Markup("{} ({}): {}").format(formula_html(one["formula"]), one["material_id"], grave(one["defect"]))
+            for one in doubted
+        )
+        setting = ", ".join([*leave_out, *(one["material_id"] for one in doubted)])
+        yield (
+            "Doubted of these",
+            Markup("{}; to leave it off: <code>hull: {{leave_out: [{}]}}</code>").format(told, setting),
+        )
     if row["largest_shift_phase"]:
         hangs = f"{row['largest_shift_phase']}; without it {fixed(row['largest_shift'], 3)} eV/atom lower"
-        yield (
-            "Its height hangs on",
-            Markup("{}").format(hangs + (f"; doubted: {row['hull_defects']}" if row["hull_defects"] else "")),
-        )
+        yield "Its height hangs on", Markup("{}").format(hangs)
     if phase is not None:
         alike = row["nearest_known_similarity"] if phase["material_id"] == row["nearest_known"] else None
         text = Markup("{} ({})").format(formula_html(phase["formula"]), phase["material_id"])
@@ -234,20 +264,43 @@ def reaction(row: Row) -> Markup:
 
 
 def _charges(row: Row) -> Markup:
-    balanced = {True: "balanced", False: "not balanced"}.get(row.get("charge_balanced"), "not asked")  # type: ignore[arg-type]
+    """Usual charges that balance; and what the infill's rules say, where they say otherwise."""
+    by_infill = row.get("charge_balanced")
+    if Composition(row["formula"]).num_atoms > MOST_ATOMS:
+        return Markup({True: "balance", False: "do not balance"}.get(by_infill, "not asked"))  # type: ignore[arg-type]
     states = oxidation_states(row["formula"])
     text = ", ".join(f"{symbol} {state:+.3g}".replace("-", "−") for symbol, state in states.items())
-    return Markup("{}").format(f"{balanced}{f': {text}' if text else ''}")
+    told = f"balance: {text}" if states else "no usual charges balance"
+    if by_infill not in (None, bool(states)):
+        told += f"; by the rules of infill they do{'' if by_infill else ' not'}"
+    return Markup("{}").format(told)
 
 
 @cache
 def oxidation_states(formula: str) -> Mapping[str, float]:
-    """The likeliest oxidation states of a formula's elements, by pymatgen; empty where there are none."""
+    """The likeliest usual oxidation states of a formula's elements; empty where none balance.
+
+    States are pymatgen's common ones, and positive ones of ICSD's crystals. The more electronegative elements are the
+    negative ones, and metals alone may have a mean of several states. A mean of other elements tells of bonds between
+    equal atoms, which no guess by the formula places.
+    """
     composition = Composition(formula)
     if composition.num_atoms > MOST_ATOMS:
         return {}
-    guesses = composition.oxi_state_guesses()
-    return dict(guesses[0]) if guesses else {}
+    states = {element.symbol: _usual_states(Element(element.symbol)) for element in composition.elements}
+    guesses = composition.oxi_state_guesses(oxi_states_override=states)
+    return next((dict(guess) for guess in guesses if _sensible(guess, states)), {})
+
+
+def _usual_states(element: Element) -> tuple[int, ...]:
+    return (*element.common_oxidation_states, *(state for state in element.icsd_oxidation_states if state > 0))
+
+
+def _sensible(guess: Mapping[str, float], states: Mapping[str, Collection[int]]) -> bool:
+    giving = [Element(symbol).X for symbol, state in guess.items() if state > 0]
+    taking = [Element(symbol).X for symbol, state in guess.items() if state < 0]
+    whole = all(state in states[symbol] or Element(symbol).is_metal for symbol, state in guess.items())
+    return whole and 0 not in guess.values() and max(giving, default=math.inf) < min(taking, default=-math.inf)
 
 
 # ------------------------------------------------------------------------------------------------ figures

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cgwgan_core.results.agreement import in_words
 from cgwgan_core.results.text import symbol_text
 from cgwgan_core.workflow import tables
 
@@ -57,6 +58,7 @@ COLUMNS = (
     _column("energy_above_hull", "above hull", 3, shown=True),
     _column("second_energy_above_hull", "above hull, second judge", 3, shown=True),
     _column("dft_energy_above_hull", "above hull, DFT", 3, shown=True),
+    _column("energy_above_hull_uncorrected", "above hull without anion corrections", 3, shown=True),
     _column("min_frequency", "lowest frequency", 2, shown=True),
     _column("second_min_frequency", "lowest, second judge", 2, shown=True),
     _column("verdict", "verdict", shown=True),
@@ -73,8 +75,7 @@ COLUMNS = (
     _column("before", "before relaxation", 3),
     _column("formation_energy_per_atom", "formation energy", 3),
     _column("energy_above_joint_hull", "over joint hull", 3),
-    _column("energy_above_hull_uncorrected", "uncorrected", 3),
-    _column("dft_energy_above_hull_uncorrected", "uncorrected, DFT", 3),
+    _column("dft_energy_above_hull_uncorrected", "above hull without anion corrections, DFT", 3),
     _column("decomposition", "falls apart into"),
     _column("largest_shift_phase", "hangs on"),
     _column("largest_shift", "falls by without", 3),
@@ -117,6 +118,8 @@ def payload(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _value(row: Mapping[str, Any], column: Column) -> Any:
     if column.key == "symbol":
         return symbol_text(row["spacegroup"]) if row["spacegroup"] else None
+    if column.key == "agreement" and row.get("agreement"):
+        return in_words(row)
     value = row.get(column.key)
     if isinstance(value, bool):
         return "yes" if value else "no"

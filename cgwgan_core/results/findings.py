@@ -1,6 +1,7 @@
 """What the phonon calculations of a run came to: the crystals, one sentence about them, and their bands."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cgwgan_core.phonons.phonons import PASSING
-from cgwgan_core.results import hulls
-from cgwgan_core.results.agreement import DISPUTED, NEAR_HULL, SECOND, STABLE, UNSTABLE, near_hull, with_second
+from cgwgan_core.results import agreement, hulls
+from cgwgan_core.results.agreement import NEAR_HULL, SECOND, near_hull, stable_by, with_second
 from cgwgan_core.results.figures import Bands
 from cgwgan_core.results.funnel import RunFiles, Stage
 from cgwgan_core.results.survivors import after_tight_relaxation
@@ -23,6 +24,8 @@ Row = dict[str, Any]
 BAND_COLUMNS = ("band_distances", "band_frequencies", "band_breaks", "band_ticks", "band_labels")
 BULKY = (*BAND_COLUMNS, "lattice", "numbers", "frac_coords", "force_constants", "elastic_tensor")
 """Columns that are read only where they are asked for."""
+NAMED = 6
+"""Crystals that the sentence names."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def _above(row: Row) -> float:
 
 
 def sentence(found: Findings, end: Stage | None = None) -> str:
-    """What the run found, in one or two sentences, without claiming more than was computed.
+    """What the run found, in a few sentences, without claiming more than was computed.
 
     :param end: the first stage that kept nothing.
     """
@@ -105,29 +108,64 @@ def sentence(found: Findings, end: Stage | None = None) -> str:
     if not verdicts:
         crystals = _of(found.asked, "crystal")
         return f"The phonon calculations of all {crystals} failed, so none is known to be dynamically stable."
-    computed = f"{_of(len(verdicts), 'crystal')} whose phonons were computed"
-    rule = f"no frequency below {fixed(found.borderline, 2)} THz by {found.potential}"
+    computed = f"{_of(len(verdicts), 'crystal')} with phonons"
+    rule = f"no frequency below {fixed(found.borderline, 2)} THz"
     passing = sum(row["verdict"] in PASSING for row in verdicts)
     if not found.survivors and passing:
         return (
-            f"{passing:,} of the {computed} {'is' if passing == 1 else 'are'} dynamically stable ({rule}), but none "
-            "is new: after the tight relaxation, all are phases of the database."
+            f"{passing:,} of the {computed} {_is(passing)} stable or borderline by {found.potential} ({rule}), but "
+            "none is new: after the tight relaxation, all are phases of the database."
         )
     if not found.survivors:
         nearest = max(verdicts, key=lambda row: row["min_frequency"])
-        what = f"{formula_text(nearest['formula'])} ({symbol_text(nearest['spacegroup'])})"
         return (
-            f"None of the {computed} is dynamically stable ({rule}). The nearest to it is {what}, "
-            f"whose lowest frequency is {fixed(nearest['min_frequency'], 2)} THz."
+            f"None of the {computed} is stable or borderline by {found.potential} ({rule}). The nearest to it is "
+            f"{_name(nearest)}, whose lowest frequency is {fixed(nearest['min_frequency'], 2)} THz."
         )
     n = len(found.survivors)
     borderline = sum(row["verdict"] == "borderline" for row in found.survivors)
-    doubt = f"; {borderline:,} of them only borderline, below {fixed(found.stable, 2)} THz" if borderline else ""
+    doubt = f"; {borderline:,} borderline, below {fixed(found.stable, 2)} THz" if borderline else ""
     others = f", and {passing - n:,} more repeat one of them or a known phase" if passing > n else ""
     return (
-        f"{n:,} of the {computed} {'is' if n == 1 else 'are'} dynamically stable ({rule}{doubt}){others}. "
-        f"{_agreed(found.survivors)}{hulls.in_words(found.survivors)}"
+        f"{_stable(found, computed)} By {found.potential}, {n:,} {_is(n)} stable or borderline ({rule}{doubt}){others}"
+        f"{_agreed(found)}.{hulls.in_words(found.survivors)}"
     )
+
+
+def stable_by_all(survivors: Sequence[Row]) -> list[Row]:
+    """Survivors that every judge of the run calls stable, not only borderline; by the judge that puts one highest."""
+    judges = ("", "second_") if any(row["second_potential"] for row in survivors) else ("",)
+    called = [
+        row
+        for row in survivors
+        if all(row[f"{judge}verdict"] == "stable" and stable_by(row, judge) for judge in judges)
+    ]
+    return sorted(called, key=_worst)
+
+
+def recommended(survivors: Sequence[Row]) -> list[Row]:
+    """Of :func:`stable_by_all`, those near the hull by every judge."""
+    return [row for row in stable_by_all(survivors) if near_hull(row)]
+
+
+def _stable(found: Findings, computed: str) -> str:
+    """What all judges call stable, and what of it is near the hull."""
+    both = any(row["second_potential"] for row in found.survivors)
+    who = "Both judges call" if both else f"{found.potential}, the only judge, calls"
+    hull = "both hulls" if both else "the hull"
+    stable, near = stable_by_all(found.survivors), recommended(found.survivors)
+    told = f"{who} {f'{len(stable):,}' if stable else 'none'} of the {computed} stable"
+    if near:
+        names = ", ".join(map(_name, near[:NAMED])) + (f" and {len(near) - NAMED:,} more" if len(near) > NAMED else "")
+        told += f"; {len(near):,} of these {_lie(near)} at most {NEAR_HULL} eV/atom above {hull}: {names}."
+        without = [row for row in near if (row.get("energy_above_hull_uncorrected") or 0.0) > NEAR_HULL]
+        return told + (
+            f" Without anion corrections, {len(without):,} of them {_lie(without)} higher than that." if without else ""
+        )
+    if stable and math.isfinite(_worst(stable[0])):
+        height = fixed(_worst(stable[0]), 3)
+        told += f"; the nearest to {hull}, {_name(stable[0])}, lies {'up to ' if both else ''}{height} eV/atom above"
+    return told + "."
 
 
 def _lost(end: Stage | None) -> str:
@@ -138,30 +176,31 @@ def _lost(end: Stage | None) -> str:
     return f" Nothing is left after “{end.name}”: {end.count_in:,} entered{f'; {reasons}' if reasons else ''}."
 
 
-def _agreed(survivors: Sequence[Row]) -> str:
-    """What the judges agree on, or what the only one says."""
-    names = {row["second_potential"] for row in survivors} - {None}
-    agreed = [row for row in survivors if row["agreement"] == STABLE]
-    disputed = sum(row["agreement"] == DISPUTED for row in survivors)
+def _agreed(found: Findings) -> str:
+    """What the second judge says of the survivors; empty where there is none."""
+    names = " and ".join(sorted({row["second_potential"] for row in found.survivors} - {None}))
     if not names:
-        best, by = survivors[0], "by this potential alone; no second one has judged"
-    else:
-        rest = {
-            "finds unstable, as the first does,": sum(row["agreement"] == UNSTABLE for row in survivors),
-            "has no verdict on": sum(row["agreement"] is None for row in survivors),
-        }
-        also = "".join(f", {what} {n:,}" for what, n in rest.items() if n)
-        told = f"{' and '.join(sorted(names))} agrees on {len(agreed):,}, disputes {disputed:,}{also}. "
-        if not agreed:
-            return told + "No crystal is stable by both."
-        best, by = min(agreed, key=_worst), "by both"
-    near = sum(near_hull(row) for row in agreed or survivors)
-    what = f"{formula_text(best['formula'])} ({symbol_text(best['spacegroup'])})"
-    height = _worst(best)
-    bound, side = ("at most ", "above") if height >= 0 else ("at least ", "below")
-    place = f"{bound if names else ''}{fixed(abs(height), 3)} eV/atom {side} the hull of the known phases"
-    close = f"{near:,} {'lies' if near == 1 else 'lie'} within {NEAR_HULL} eV/atom of the hull {by}"
-    return (told if names else "") + f"{close}; the lowest, {what}, lies {place}."
+        return ""
+    said = Counter(row["agreement"] for row in found.survivors)
+    told = f"; {names} agrees on {said[agreement.STABLE]:,}, disputes {said[agreement.DISPUTED]:,}"
+    if silent := said[None]:
+        told += f", has no verdict on {silent:,}"
+    if soft := said[agreement.UNSTABLE]:
+        gives = "it gives" if soft == 1 else "they give"
+        told += f"; {soft:,} {_is(soft)} unstable by both, as {gives} way to a strain by {found.potential}"
+    return told
+
+
+def _name(row: Row) -> str:
+    return f"{formula_text(row['formula'])} ({symbol_text(row['spacegroup'])})"
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _lie(rows: Sequence[Row]) -> str:
+    return "lies" if len(rows) == 1 else "lie"
 
 
 def _worst(row: Row) -> float:

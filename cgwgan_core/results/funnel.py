@@ -6,6 +6,7 @@ program, never of the input, and stops the report.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -82,9 +83,13 @@ class Funnel:
             if before and kept != stage.count_in:
                 raise CountError(f"{stage.key}: {stage.count_in} entered, but {' and '.join(before)} kept {kept}")
 
-    def write(self, path: str | Path, made_from: Provenance) -> None:
-        """Write the stages and their provenance as JSON."""
-        content = {"stages": [asdict(stage) for stage in self.stages], "made_from": made_from.metadata()}
+    def write(self, path: str | Path, files: "RunFiles", made_from: Provenance) -> None:
+        """Write the stages, the files that they were counted from, and their provenance as JSON."""
+        content = {
+            "stages": [asdict(stage) for stage in self.stages],
+            "files": files.seen_from(Path(path).parent),
+            "made_from": made_from.metadata(),
+        }
         write_json(path, content)
 
 
@@ -168,6 +173,17 @@ class RunFiles:
             shards = getattr(self, name)
             object.__setattr__(self, name, (shards,) if isinstance(shards, str) else tuple(shards))
 
+    def seen_from(self, folder: Path) -> dict[str, str | list[str]]:
+        """The paths of each field, relative to a folder."""
+
+        def seen(path: str) -> str:
+            return Path(os.path.relpath(path, folder)).as_posix()
+
+        return {
+            name: seen(paths) if isinstance(paths, str) else [seen(path) for path in paths]
+            for name, paths in vars(self).items()
+        }
+
 
 def collect(files: RunFiles) -> Funnel:
     """Count a whole run from its files.
@@ -227,7 +243,7 @@ def collect(files: RunFiles) -> Funnel:
         Stage("chosen", "chosen for phonons", new + chosen, chosen, over, "novel"),
         Stage("phonons", "stable or borderline", n_pass + verdicts.total(), n_pass, verdicts, "chosen"),
         *followed,
-        Stage("stable", "dynamically stable, distinct", n_pass + n_born, n_stable, repeated, passed),
+        Stage("stable", "stable or borderline, distinct", n_pass + n_born, n_stable, repeated, passed),
         *_dft(files.dft),
     )
     funnel = Funnel(tuple(replace(stage, refused=_sorted(stage.refused)) for stage in stages))

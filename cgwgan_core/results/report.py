@@ -24,15 +24,14 @@ from markupsafe import Markup
 
 from cgwgan_core.generator.quality import yields
 from cgwgan_core.results import costs, run_figures
-from cgwgan_core.results.agreement import NEAR_HULL, near_hull
-from cgwgan_core.results.agreement import STABLE as AGREED
+from cgwgan_core.results.agreement import NEAR_HULL
 from cgwgan_core.results.cards import Card, Drawings, card
 from cgwgan_core.results.costs import RuleFiles
 from cgwgan_core.results.crystal_figures import Figure
 from cgwgan_core.results.crystal_table import payload
 from cgwgan_core.results.crystals import SURVIVOR, cif_files, crystals
 from cgwgan_core.results.dft import ByDft, by_dft
-from cgwgan_core.results.findings import Findings, Row, findings, sentence
+from cgwgan_core.results.findings import Findings, Row, findings, recommended, sentence
 from cgwgan_core.results.funnel import Funnel, RunFiles
 from cgwgan_core.results.packs import coarse, packed, packed_json
 from cgwgan_core.results.rediscoveries import rediscoveries
@@ -51,6 +50,8 @@ PACKAGES = (
 """Packages whose versions the report names."""
 FACTS = ("spacegroup", "n_atoms", "number_density")
 """Columns of templates that the figures compare with the training set's."""
+GIVEN = 12
+"""Most crystals that are named for DFT."""
 BEST, NEAREST = 24, 6
 """Survivors with a card in the page; unstable crystals that have one where none survives."""
 THIN, ROUGH = 4, 3
@@ -85,7 +86,7 @@ def render(
     error = selection_error(files.promoted, files.evaluated)
     dft = by_dft(files, found.survivors)
     drawn = figures(files, funnel, config, rows)
-    sheets, sheet_packs = _sheets(files, rows, known)
+    sheets, sheet_packs = _sheets(files, rows, known, config["hull"]["leave_out"])
     spent = costs.costs(rules, results)
     no_compounds = not any(row["lattice"] and len(set(row["numbers"])) > 1 for row in known)
     potentials = _potentials(files)
@@ -239,10 +240,14 @@ def _curve(path: str | Path) -> dict[str, Floats]:
 # -------------------------------------------------------------------------------------------------- cards
 
 
-def _sheets(files: RunFiles, rows: Sequence[Row], known: Sequence[Row]) -> tuple[list[Card], list[tuple[str, str]]]:
+def _sheets(
+    files: RunFiles, rows: Sequence[Row], known: Sequence[Row], leave_out: Sequence[str]
+) -> tuple[list[Card], list[tuple[str, str]]]:
     """The cards in the page, and the packs of what all cards show: names by pack, then the crystals.
 
     Survivors beyond the best are whole in their packs, words and all.
+
+    :param leave_out: ``hull.leave_out``.
     """
     by_name = {row["material_id"]: row for row in known}
     shown = _with_cards(rows)
@@ -257,7 +262,7 @@ def _sheets(files: RunFiles, rows: Sequence[Row], known: Sequence[Row]) -> tuple
         for row in shown[start : start + BEST]:
             name = row["candidate_id"]
             drawn = drawings.figures(row, thin=THIN if start else 1)
-            words = card(row, by_name, drawn.keys(), name in cifs)
+            words = card(row, by_name, drawn.keys(), name in cifs, leave_out)
             first += [words] if not start else []
             path = cifs.get(name)
             pack[name] = {
@@ -321,12 +326,15 @@ def _told(
         ("Judged by", judged),
         ("Found", f"{sentence(found, funnel.end)}{f' {dft.sentence}' if dft is not None else ''}"),
         ("Known phases", known),
-        ("Next", _next(found, dft, no_compounds, "Second judge" in names)),
+        ("Next", _next(found, dft, no_compounds, config["dft"]["max_atoms"])),
     ]
 
 
-def _next(found: Findings, dft: ByDft | None, no_compounds: bool, two_judges: bool) -> str:
-    """What to do with this."""
+def _next(found: Findings, dft: ByDft | None, no_compounds: bool, max_atoms: int) -> str:
+    """What to do with this.
+
+    :param max_atoms: ``dft.max_atoms``.
+    """
     if no_compounds:
         return (
             "The database holds no compound of this chemistry, so no distance to the hull says anything of stability: "
@@ -336,15 +344,24 @@ def _next(found: Findings, dft: ByDft | None, no_compounds: bool, two_judges: bo
         return "Search further: more templates (templates.samples), a longer shortlist (screen.top, phonons.top)."
     if dft is not None:
         return "Read what DFT says of each, and give the engine those that it should see next."
-    best = [row for row in found.survivors if near_hull(row) and row["agreement"] in (AGREED, None)]
+    best = recommended(found.survivors)
     if not best:
         return (
-            f"No survivor lies within {NEAR_HULL} eV/atom of the hull undisputed; a longer shortlist searches further."
+            f"No crystal that every judge calls stable lies at most {NEAR_HULL} eV/atom above the hull; a longer "
+            "shortlist searches further."
         )
-    who = "both judges place" if two_judges else "the judge places"
-    return (
-        f"Give DFT the {len(best):,} that {who} within {NEAR_HULL} eV/atom of the hull: the inputs are written (dft/), "
-        "and dft.engine computes them here."
+    given = best[:GIVEN]
+    largest = max(row["n_atoms"] for row in given)
+    room = f"max_atoms: {largest}, " if largest > max_atoms else ""
+    names = ", ".join(row["candidate_id"] for row in given)
+    return Markup(
+        "Give DFT {}: the inputs are written (dft/). To compute {} here, set "
+        "<code>dft: {{engine: gpaw, top: 0, {}also: [{}]}}</code>"
+    ).format(
+        "this one" if len(best) == 1 else f"these {len(best):,}",
+        "just these" if given == best else f"the first {GIVEN}",
+        room,
+        names,
     )
 
 
@@ -355,7 +372,7 @@ def _tiles(funnel: Funnel, found: Findings, learned: int) -> list[tuple[str, str
         (f"{funnel['screened'].kept:,}", "candidates with an energy"),
         (f"{funnel['novel'].kept:,}", "new, distinct, relaxed"),
         (f"{sum(row['verdict'] is not None for row in found.judged):,}", "with phonons"),
-        (f"{len(found.survivors):,}", "dynamically stable"),
+        (f"{len(found.survivors):,}", "stable or borderline"),
         *((f"{stage.kept:,}", "near the hull by DFT, or below") for stage in funnel.stages if stage.key == "dft_near"),
     ]
 

@@ -5,9 +5,11 @@
 >>> run.crystal_figures(run.crystals[0]["candidate_id"])["bands"]  # doctest: +SKIP
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +19,36 @@ from pymatgen.core import Composition
 from cgwgan_core.results.cards import Drawings
 from cgwgan_core.results.crystals import crystals
 from cgwgan_core.results.findings import Row, findings
-from cgwgan_core.results.funnel import SEVERAL, RunFiles, collect
+from cgwgan_core.results.funnel import RunFiles, collect
 from cgwgan_core.results.report import figures
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.errors import InputError
 
-PLACES = {
-    "structures": "data/structures.parquet", "refused": "data/refused.parquet", "asu": "data/asu.parquet",
-    "training": "data/training.parquet", "training_curve": "model/training.csv", "quality": "quality.json",
-    "template_counts": "template_counts.json", "candidate_counts": "candidates/*.json", "potential": "potential.json",
-    "screening_potential": "screening_potential.json", "second_potential": "second_potential.json",
-    "promotion_counts": "promoted.json", "ranking_counts": "ranking_counts.json", "dft_counts": "dft.json",
-    "cifs": "cif",
-}  # fmt: skip
-"""Where fields of :class:`RunFiles` lie, that are not named as their table is."""
-SHARDED = ("candidates", "screened", "promoted", "evaluated", "relaxed", "phonons", "second_phonons")
-"""Fields that are folders of tables."""
+COUNTS = "funnel.json"
+"""Written with the report: what it was made of. Other files in the folder may be left from an earlier configuration."""
 
 
 def run_files(results: Path) -> RunFiles:
-    """The files of a run's folder ``results/``.
+    """The files that the report of a run was made of.
 
-    :raises InputError: if one that every run has is not there.
+    :param results: the run's folder ``results/``.
+    :raises InputError: if there is no report, or one of its files is not there.
     """
-    found: dict[str, Any] = {}
-    for name in (field.name for field in fields(RunFiles)):
-        pattern = PLACES.get(name) or (f"{name}/*.parquet" if name in SHARDED else f"{name}.parquet")
-        paths = sorted(str(path) for path in results.glob(pattern))
-        if name not in SEVERAL and not paths:
-            raise InputError(f"{results / pattern}: not there; a report is of a run that is finished")
-        found[name] = paths if name in SEVERAL else paths[0]
+    counts = results / COUNTS
+    if not counts.exists():
+        raise InputError(f"{counts}: not there; a report is of a run that is finished")
+    content = json.loads(counts.read_text(encoding="utf-8"))
+    if "files" not in content:
+        raise InputError(
+            f"{counts}: names no files, an earlier version wrote it; make the report again (--forcerun report)"
+        )
+    found: dict[str, Any] = {
+        name: str(results / paths) if isinstance(paths, str) else [str(results / path) for path in paths]
+        for name, paths in content["files"].items()
+    }
+    for path in chain.from_iterable([paths] if isinstance(paths, str) else paths for paths in found.values()):
+        if not Path(path).exists():
+            raise InputError(f"{path}: not there, and the report was made of it; run the workflow again")
     return RunFiles(**found)
 
 

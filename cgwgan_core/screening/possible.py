@@ -45,12 +45,13 @@ def _of_potentials(config: Mapping[str, Any], folder: str | None) -> Iterator[st
         if assigned is None:
             continue
         name, path = assigned.options["name"], assigned.options["path"]
-        if name == "m3gnet" and path == folder and not Path(path).is_dir():
-            yield f"${VARIABLE}: {path} is no folder; correct it, or unset it"
-        elif name == "m3gnet" and Path(path or "").is_dir() and (lacking := _lacking(path)):
-            where = f"${VARIABLE}" if path == folder else f"{role}.path"
-            yield f"{where}: {path} is no M3GNet, it lacks {', '.join(lacking)}; name a folder with these"
-        learnt = trained_on(name, path)
+        where = f"${VARIABLE}" if path == folder and folder else f"{role}.path"
+        yield from _of_m3gnet(assigned.options, role, where)
+        try:
+            learnt = trained_on(name, path)
+        except InputError as error:
+            yield f"{where}: {error}"
+            continue
         if learnt is not None and (strange := [e for e in chemistry if e not in learnt]):
             without = "" if role == JUDGE else f", or set {role} to null"
             yield (
@@ -72,9 +73,20 @@ def _of_potentials(config: Mapping[str, Any], folder: str | None) -> Iterator[st
             )
 
 
-def _lacking(folder: str | None) -> list[str]:
-    """Files of an M3GNet that a folder does not hold."""
-    return [name for name in M3GNET_FILES if not (Path(folder or "") / name).is_file()]
+def _of_m3gnet(options: Mapping[str, Any], role: str, where: str) -> Iterator[str]:
+    """What the folder of an M3GNet lacks.
+
+    :param where: what names the folder.
+    """
+    if options["name"] != "m3gnet":
+        return
+    folder = Path(options["path"] or "")
+    if where.startswith("$") and not folder.is_dir():
+        yield f"{where}: {folder} is no folder; correct it, or unset it"
+    elif lacking := [name for name in M3GNET_FILES if not (folder / name).is_file()]:
+        yield f"{where}: {folder} is no M3GNet, it lacks {', '.join(lacking)}; name a folder with these"
+    elif scale_of("m3gnet", str(folder), options["energy_scale"]) is None:
+        yield f"{role}.energy_scale: missing; the name {folder.name} does not tell it"
 
 
 def _of_volumes(config: Mapping[str, Any], _: str | None) -> Iterator[str]:

@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "new", help="make a folder for a run, with its settings", description="Make a folder for a run.", epilog=EXAMPLE
     )
-    one.add_argument("folder", type=Path, help="of the run, such as runs/sr-ti-o; it must not exist")
+    one.add_argument("folder", type=Path, help="of the run, such as runs/sr-ti-o; it must be new or empty")
     one.add_argument("--chemistry", required=True, metavar="Sr-Ti-O", help="elements that every candidate holds")
     one.add_argument(
         "--database", required=True, metavar="FILE",

@@ -7,20 +7,26 @@ The workflow reads it where the folder is that of the run. Everything is checked
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pyarrow as pa
 import yaml
 
 import cgwgan_core
-from cgwgan_core.database.folder import KINDS, is_archive
+from cgwgan_core.database.folder import KINDS
+from cgwgan_core.database.kinds import JSON, TEXT, kind
 from cgwgan_core.database.read import SOURCES, read_database
+from cgwgan_core.database.record import Batch
 from cgwgan_core.database.streams import without_compression
 from cgwgan_core.potentials.roles import JUDGE, SCREENING, SECOND, VARIABLE, assign
+from cgwgan_core.relaxation.known_phases import within
 from cgwgan_core.start.checks import mistakes
 from cgwgan_core.workflow.config import settled
 from cgwgan_core.workflow.errors import InputError
@@ -30,8 +36,8 @@ ROOT = Path(cgwgan_core.__file__).parents[1]
 """The project: Snakefile, ``config.yaml``, ``configs/``."""
 EMBEDDED = ("aflow", "mp")
 """Sources without a path."""
-STARTS = {b"PAR1": "parquet", b"SQLite format 3\0": "ase"}
-"""First bytes of a file -> its source."""
+PATIENCE = 10.0
+"""Seconds that are spent on counting what a database holds."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Request:
     """What a run is to search, and in what."""
 
     folder: Path
-    """Of the run; must not exist."""
+    """Of the run; must not hold anything."""
     chemistry: Sequence[str]
     """Symbols of the elements."""
     database: str
@@ -54,29 +60,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Database:
-    """Where a database is, and how its first records were read."""
+    """Where a database is."""
 
     source: str
     """One of :data:`~cgwgan_core.database.read.SOURCES`."""
     path: Path | None
-    summary: str
 
 
 def new(request: Request) -> str:
     """Make the folder of a run.
 
     :returns: what was made, and the command that runs it.
-    :raises InputError: if the folder exists, the database cannot be read, or the configuration cannot run; nothing is
-        left behind then.
+    :raises InputError: if the folder holds anything, the database cannot be read, or the configuration cannot run;
+        nothing is left behind then.
     """
     folder = request.folder
     if not (ROOT / "Snakefile").exists():
         raise InputError(f"{ROOT}: no Snakefile; run cgwgan from the environment that `make environment` has made")
-    if folder.exists():
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; give another name, or remove it")
     database = find_database(request.database)
     file = folder / "config.yaml"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # Snakemake makes an empty one where a name was mistyped
     try:
         file.write_text(overlay(request, database), encoding="utf-8")
         config = _merged(file)
@@ -84,7 +89,10 @@ def new(request: Request) -> str:
         with chdir(folder):
             found = mistakes(config, ROOT / "schemas" / "config.schema.yaml", ["config.yaml"], m3gnet)
         if found:
+            if request.quick:  # there is no file yet to write a setting into
+                found = [line.replace("write tag", "leave out --quick, and all candidates are taken") for line in found]
             raise InputError("\n  ".join(["the configuration cannot run:", *found]))
+        holds = [] if database.source == "mp" else contents(database, request.chemistry)
     except BaseException:
         file.unlink(missing_ok=True)
         folder.rmdir()
@@ -92,7 +100,8 @@ def new(request: Request) -> str:
     return "\n".join(
         [
             f"{file}: the settings of the run, to read and to edit",
-            f"database: {database.summary}",
+            f"database: {SOURCES[database.source]} ({database.source})",
+            *(f"  {line}" for line in holds),
             f"potentials: {_told(config, m3gnet)}",
             "run it:",
             f"  {command(folder)}",
@@ -101,33 +110,39 @@ def new(request: Request) -> str:
 
 
 def find_database(given: str) -> Database:
-    """A database's source and path, after its first records have been read.
+    """A database's source and path, after its first records have been tried.
 
     :param given: a path, or one of :data:`EMBEDDED`.
     :raises InputError: if it is not there, or no source has a usable record of it.
     """
     if given in EMBEDDED:
-        return Database(given, None, SOURCES[given])
+        return Database(given, None)
     path = Path(given).expanduser().resolve()
     if not path.exists():
         raise InputError(f"{given}: no such file or folder; give a database, or {' or '.join(EMBEDDED)}")
     complaints = []
     for source in sources(path):
+        database = Database(source, path)
         try:
-            return Database(source, path, _first_records(source, path))
+            first = next(_batches(database))
         except InputError as error:
             complaints.append(str(error))
+            continue
+        if first.structures.num_rows:
+            return database
+        refused = tally(first.refused["reason"].to_pylist())
+        complaints.append(
+            f"{path}: none of its first {refused.total():,} records is usable ({listed(refused, most=3)}); "
+            "docs/FORMATS.md says what is read"
+        )
     raise InputError(complaints[0])
 
 
 def sources(path: Path) -> list[str]:
     """Sources that may read a file or folder, the likeliest first."""
-    if path.is_dir() or is_archive(path):
-        return ["folder"]
-    with path.open("rb") as stream:
-        start = stream.read(16)
-    if source := next((source for magic, source in STARTS.items() if start.startswith(magic)), None):
-        return [source]
+    found = kind(path)
+    if found not in (JSON, TEXT):
+        return [found]
     name = without_compression(path.name).lower()
     if name.endswith((".csv", ".tsv")):
         return ["csv"]
@@ -136,23 +151,41 @@ def sources(path: Path) -> list[str]:
     return ["folder"] if any(kind.fullmatch(name) for kind in KINDS.values()) else ["mp_dump", "csv"]
 
 
-def _first_records(source: str, path: Path) -> str:
-    """What the first records of a database are; a second for thousands.
+def contents(database: Database, chemistry: Sequence[str]) -> list[str]:
+    """What a database holds of a chemistry, in lines: of all its records, or those that :data:`PATIENCE` is enough for.
 
-    :raises InputError: if none is usable.
+    :param chemistry: symbols of the elements.
+    :raises InputError: if no record is usable.
     """
-    first = next(read_database(source, path, chunk=1000, threads=os.cpu_count() or 1, download=path))
-    kept, refused = first.structures, tally(first.refused["reason"].to_pylist())
-    if not kept.num_rows:
-        raise InputError(
-            f"{path}: none of its first {refused.total():,} records is usable ({listed(refused, most=3)}); "
-            "docs/FORMATS.md says what is read"
-        )
-    energies = kept.num_rows - kept["formation_energy_per_atom"].null_count
-    return (
-        f"{SOURCES[source]} ({source}); of its first {kept.num_rows + refused.total():,} records {kept.num_rows:,} are"
-        f" read, {energies:,} with a formation energy{f'; refused: {listed(refused, most=3)}' if refused else ''}"
-    )
+    start, ended = time.monotonic(), True
+    parts: list[pa.Table] = []
+    refused: Counter[str] = Counter()
+    for batch in _batches(database):
+        if parts and time.monotonic() - start > PATIENCE:
+            ended = False
+            break
+        parts.append(batch.structures.select(["numbers", "formation_energy_per_atom"]))
+        refused += tally(batch.refused["reason"].to_pylist())
+    kept = pa.concat_tables(parts)
+    records = f"{kept.num_rows + refused.total():,} records"
+    inside = within(kept, chemistry)
+    compounds = inside.filter(pa.array([len(set(n)) > 1 for n in inside["numbers"].to_pylist()], pa.bool_()))
+    told = "" if compounds.num_rows or not ended else "; the hull would be that of the elements alone"
+    return [
+        f"{records if ended else f'its first {records}'}: {_with_energies(kept, 'read')}"
+        + (f"; refused: {listed(refused, most=3)}" if refused else ""),
+        f"of {'-'.join(chemistry)}: {_with_energies(compounds, 'compounds')}{told}",
+    ]
+
+
+def _batches(database: Database) -> Iterator[Batch]:
+    path = database.path
+    return read_database(database.source, path, chunk=1000, threads=os.cpu_count() or 1, download=path or "")
+
+
+def _with_energies(structures: pa.Table, what: str) -> str:
+    energies = structures.num_rows - structures["formation_energy_per_atom"].null_count
+    return f"{structures.num_rows:,} {what}, {energies:,} with a formation energy"
 
 
 def overlay(request: Request, database: Database) -> str:

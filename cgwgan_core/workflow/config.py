@@ -17,6 +17,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from cgwgan_core.workflow.errors import first_line
+
 RENAMED = {
     "dft.ediff": "vasp.ediff",
     "dft.supercell": "vasp.supercell",
@@ -36,6 +38,10 @@ KEY = "MP_API_KEY"
 """Variable of the environment with the key of the Materials Project."""
 DOWNLOADED = Path("results/data/structures.parquet")
 """What the key is needed for, as seen from a run's folder."""
+BUNDLED = ("chgnet", "sevennet-0", "sevennet-l3i5")
+"""Potentials whose weights are installed with them."""
+OWN_READERS = ("auto", "m3gnet", "nequix")
+"""Potentials whose weights are files: those of other packages may be names."""
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -100,6 +106,25 @@ def _number(text: str, whole: bool) -> int | float | str:
     return int(number) if whole else number
 
 
+def unreadable(path: str | Path) -> str | None:
+    """Why a file of settings cannot be read, and where; ``None`` where it can."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}" if mark else "somewhere"
+        if "'\\t'" in (error.problem or ""):
+            return f"{path}: {line}: a tab; indent with spaces"
+        return f"{path}: {line}: {error.problem}; is it indented as the lines beside it are?"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return f"{path}: no text in UTF-8 ({first_line(error)}); write it anew"
+    if isinstance(content, Mapping):
+        return None
+    return f"{path}: has no keys; write some, such as chemistry: [Sr, Ti, O], or remove the file"
+
+
 def repeated(path: str | Path) -> list[str]:
     """Keys that stand twice in one block of a YAML file, of which the last would win in silence; a line each."""
     with Path(path).open(encoding="utf-8") as stream:
@@ -155,20 +180,34 @@ def _explain(error: ValidationError, rules: Mapping[str, Any]) -> Iterator[str]:
     elif error.validator == "minLength":
         yield f"{where}: is empty{'; write null for none' if 'null' in rule['type'] else ''}"
     elif error.validator == "enum":
-        choices = [str(choice) for choice in wanted]
-        shown = f"; one of {', '.join(choices)}" if len(choices) < 20 else ""
-        what = "is no element" if where.startswith("chemistry") else "is not allowed"
-        hint = _nearest(str(value), choices)
-        if value is False:
-            hint = '; YAML reads No as false, write "No" in quotes for nobelium'
-        yield f"{where}: {value!r} {what}{hint}{shown}"
+        yield _no_choice(where, value, [str(choice) for choice in wanted])
+    elif error.validator == "anyOf":
+        names = [str(name) for one in wanted for name in one.get("enum", [])]
+        yield f"{where}: {value!r} is not allowed{_nearest(str(value), names)}; {rule['description']}"
     elif error.validator == "pattern" and "examples" in rule:
         names = rule["examples"]
         hint = _nearest(str(value), names)
         yield f"{where}: {value!r} is not allowed{hint}; one of {', '.join(names)}, or package.module:function"
     else:
-        meaning = rule.get("description", "")
-        yield f"{where or 'config'}: {error.message}{f' ({meaning})' if meaning else ''}"
+        yield f"{where or 'config'}: {_otherwise(error)}"
+
+
+def _otherwise(error: ValidationError) -> str:
+    """A mistake as the validator words it, or that nothing stands there."""
+    rule = cast("Mapping[str, Any]", error.schema)
+    if error.validator == "type" and error.instance is None:
+        return f"is empty; give {'its keys' if error.validator_value == 'object' else 'a value'}, or delete the line"
+    meaning = rule.get("description", "")
+    return f"{error.message}{f' ({meaning})' if meaning else ''}"
+
+
+def _no_choice(where: str, value: Any, choices: list[str]) -> str:
+    shown = f"; one of {', '.join(choices)}" if len(choices) < 20 else ""
+    what = "is no element" if where.startswith("chemistry") else "is not allowed"
+    hint = _nearest(str(value), choices)
+    if value is False:
+        hint = '; YAML reads No as false, write "No" in quotes for nobelium'
+    return f"{where}: {value!r} {what}{hint}{shown}"
 
 
 def _of_paths(config: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[str]:
@@ -243,14 +282,17 @@ def _of_templates(templates: Mapping[str, Any]) -> Iterator[str]:
 def _of_potential(role: str, potential: Mapping[str, Any] | None) -> Iterator[str]:
     if potential is None:
         return
-    if potential["name"] == "m3gnet" and not (potential["path"] or os.environ.get("CGWGAN_POTENTIAL")):
-        yield f"{role}.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
-    path = potential["path"]
-    # other weights may be names that a package knows
-    if path and (potential["name"] == "nequix" or Path(path).is_absolute()) and not Path(path).exists():
+    name, path = potential["name"], potential["path"]
+    if path and name in BUNDLED:
+        yield f"{role}.path: {name} brings its own weights; write null"
+    elif path and (name in OWN_READERS or Path(path).is_absolute()) and not Path(path).exists():
         yield f"{role}.path: {path} does not exist"
-    if ":" in potential["name"] and potential["energy_scale"] is None:
-        yield f"{role}.energy_scale: missing; what is imported does not tell what its energies compare with"
+    elif not path and name == "m3gnet" and not os.environ.get("CGWGAN_POTENTIAL"):
+        yield f"{role}.path: missing; name the folder of the M3GNet potential, here or in $CGWGAN_POTENTIAL"
+    elif not path and name not in (*BUNDLED, "auto", "m3gnet") and ":" not in name:
+        yield f"{role}.path: missing; {name} needs its weights, docs/POTENTIALS.md says which"
+    if name not in (*BUNDLED, *OWN_READERS) and potential["energy_scale"] is None:
+        yield f"{role}.energy_scale: missing; {name} does not tell what its energies compare with"
 
 
 def _of_dft(dft: Mapping[str, Any]) -> Iterator[str]:

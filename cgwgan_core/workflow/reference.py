@@ -81,7 +81,7 @@ OTHERS = {
     "dft_electrons/{crystal}.json": "the short columns of its table: charges, moments, gap",
     "dft_electrons/{crystal}.svg": "its bands and densities of states",
     "report.html": "the run for reading, one file",
-    "funnel.json": "how many enter and leave each stage, and why",
+    "funnel.json": "how many enter and leave each stage, and why; the files that the report was made of",
     "funnel.svg": "its picture",
     "convergence.svg": "shares of converged relaxations, generated and random; made only when asked for",
     "showcase": "what the run found, small enough to keep; made only when asked for",

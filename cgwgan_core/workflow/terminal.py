@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
@@ -24,7 +25,7 @@ from cgwgan_core.workflow.logs import outcome
 from cgwgan_core.workflow.refusals import OK, listed, tally
 
 STAGES = {
-    "generate": ("draws", "valid"),
+    "generate": ("draws", "valid and distinct"),
     "infill": ("assignments", "candidates"),
     "relax_known_phases": ("known phases", "relaxed"),
     "screen": ("candidates", "with an energy"),
@@ -127,6 +128,11 @@ class Stage:
     told: float = -EVERY
     """When a line was last written."""
 
+    @cached_property
+    def before(self) -> Outcome:
+        """Of what earlier runs have done."""
+        return sum((outcome_of(job.outputs) for job in self.jobs.values() if not job.waiting), Outcome())
+
     @property
     def ended(self) -> bool:
         """Whether no job is left to wait for."""
@@ -134,8 +140,7 @@ class Stage:
 
     def summary(self, now: float) -> str:
         """What came out of all shards: those of earlier runs count, too."""
-        before = (outcome_of(job.outputs) for job in self.jobs.values() if not job.waiting)
-        found = sum(before, self.outcome)
+        found = self.before + self.outcome
         entering, remaining = STAGES[self.rule]
         kept = dict(found.kept)
         told = [f"{kept.pop(OK, 0):,} {remaining}"] if OK in kept or not kept else []
@@ -145,7 +150,10 @@ class Stage:
         return f"{found.entered:,} {entering}: {', '.join(told)}{refused}  ({took})"
 
     def so_far(self, now: float) -> str:
-        """How far it is, just after a shard has ended: shards, what went through them, its time, the time left."""
+        """How far it is, just after a shard has ended: shards, what went through them, its time, the time left.
+
+        Shards of earlier runs count, but for the times.
+        """
         entering, _ = STAGES[self.rule]
         n_before = sum(not job.waiting for job in self.jobs.values())
         spent, mean = sum(self.took.values()), sum(self.took.values()) / len(self.took)
@@ -153,7 +161,8 @@ class Stage:
         running = [min(now - start, mean) for number, start in self.started.items() if number not in self.took]
         ahead = mean * (len(self.jobs) - n_before) - spent - sum(running)
         left = ahead / (len(running) + 1)  # what has just ended makes room for another
-        told = f"{n_before + len(self.took)}/{len(self.jobs)} shards  {self.outcome.entered:,} {entering}{each}"
+        entered = self.before.entered + self.outcome.entered
+        told = f"{n_before + len(self.took)}/{len(self.jobs)} shards  {entered:,} {entering}{each}"
         return told if left < 1 else f"{told}, about {duration(left)} left"
 
 

@@ -2,13 +2,15 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from tests.support.workflow import copy_run, snakemake
+from tests.support.workflow import ROOT, copy_run, snakemake
 
 STRUCTURES = "results/data/structures.parquet"
 ROCKSALT = Structure.from_spacegroup(225, Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -79,6 +81,26 @@ def test_values_of_the_command_line_are_what_the_schema_says(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     failed = snakemake(tmp_path, "--dry-run", "--config", "relax={shards: three}")
     assert "relax.shards: 'three' is not of type 'integer'" in failed.stdout + failed.stderr
+
+
+def test_a_folder_without_settings_runs_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--dry-run"]
+    folder = tmp_path / "mistyped"
+    failed = subprocess.run([*command, "--directory", str(folder)], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert f"{folder} has no config.yaml; correct --directory" in failed.stdout + failed.stderr
+    (folder / "config.yaml").write_text("infill:\n\tcharge: tag\n")
+    failed = subprocess.run([*command, "--directory", str(folder)], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert f"{folder}/config.yaml: line 2: a tab; indent with spaces" in failed.stdout + failed.stderr
+
+
+def test_a_file_of_another_source_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "mp.json").write_bytes(b"PAR1")
+    refuse(
+        tmp_path, STRUCTURES, f"data.source: mp_dump does not read {tmp_path}/mp.json; write parquet",
+        config=data("mp_dump", tmp_path / "mp.json"),
+    )  # fmt: skip
 
 
 def test_unknown_and_renamed_keys(tmp_path: Path) -> None:

@@ -85,6 +85,19 @@ def test_a_run_stopped_twice_by_its_user_goes_on(tmp_path: Path, alone: dict[str
     assert results(tmp_path) == alone
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_was_stopped_says_how_to_go_on(tmp_path: Path, alone: dict[str, bytes], stop: int) -> None:
+    run = start(tmp_path, TARGET)
+    wait_for(lambda: working(tmp_path))
+    # a terminal sends Ctrl-C to all, a queue its signal to Snakemake
+    (os.killpg if stop == signal.SIGINT else os.kill)(run.pid, stop)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert told.count("What has ended is kept: the same command goes on from there.") == 1
+    assert snakemake(tmp_path, TARGET).returncode == 0
+    assert results(tmp_path) == alone
+
+
 def test_a_second_run_in_a_folder_waits_for_the_first(tmp_path: Path, alone: dict[str, bytes]) -> None:
     first = start(tmp_path, TARGET)
     wait_for(lambda: list(tmp_path.glob(".snakemake/locks/*")))

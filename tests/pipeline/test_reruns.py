@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cgwgan_core.potentials.facts import M3GNET_FILES
+from cgwgan_core.potentials.roles import ROLES
 from cgwgan_core.workflow.reference import find_rules
 from tests.support.dry_run import CHANGED_INPUT, CHANGED_PARAMS, MISSING, RULES, UPDATED, outputs, planned, pretend
 from tests.support.workflow import ROOT
@@ -118,8 +119,10 @@ def test_what_is_lost_is_made_again(whole: Path, tmp_path: Path, rule: Any) -> N
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_reruns_the_rules_that_are_listed_for_it(whole: Path, key: str) -> None:
     block, _, name = key.partition(".")
-    # another source needs a file or folder
+    # another source needs a file or folder, and weights of another package its name
     along = {"path": HERE} if key == "data.source" else {}
+    if block in ROLES and name == "path":
+        along = {"name": "mace", "energy_scale": "mp_uncorrected"}
     found = planned(whole, {block: {name: other(key), **along} if name else other(key)})
     ran = {rule.name for rule in RULES}
     listed = {rule for rule, keys in READERS.items() if key in keys} & ran

@@ -77,6 +77,8 @@ def test_candidates_best_first_and_no_larger_than_asked() -> None:
     }
     asked = choose(stable, [], [], CHEMISTRY, CrystalOptions(top=3, max_atoms=10, also=["d"]))
     assert status(asked, "candidate")["d"] == "ok"
+    only = choose(stable, [], [], CHEMISTRY, CrystalOptions(top=0, max_atoms=10, also=["d"]))
+    assert [name for name, told in status(only, "candidate").items() if told == "ok"] == ["d"]
 
 
 def test_candidates_that_are_named_are_there() -> None:

@@ -2,9 +2,11 @@
 
 import pickle
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+import torch
 
 from cgwgan_core.generator.checkpoint import load_generator
 from cgwgan_core.generator.scope import SHIPPED, Scope, scope_of
@@ -43,3 +45,13 @@ def test_other_files_are_refused_and_never_run(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=f"{name} is no checkpoint of this program"):
                 scope_of(tmp_path / name)
     assert not made.exists()
+
+
+def test_why_a_file_is_no_checkpoint_is_told_in_words(tmp_path: Path) -> None:
+    torch.save(OrderedDict(weight=torch.zeros(1)), tmp_path / "plain.ckpt")
+    torch.save(torch.nn.Linear(1, 1).state_dict(), tmp_path / "other.ckpt")
+    for name in ("plain", "other"):
+        with pytest.raises(InputError, match=r"no checkpoint of this program \(it describes no generator\); write"):
+            scope_of(tmp_path / f"{name}.ckpt")
+    with pytest.raises(InputError, match=r"\(Is a directory\)"):
+        scope_of(tmp_path)

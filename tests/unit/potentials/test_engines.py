@@ -50,7 +50,7 @@ def test_every_engine_can_be_named() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_missing_is_said(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"path: {name} needs its weights"):
+    with pytest.raises(InputError, match=f"{name} needs its weights"):
         options(name)
     with pytest.raises(InputError, match=f"energy_scale of {name}"):
         load(PotentialOptions(name=name, path="weights"))

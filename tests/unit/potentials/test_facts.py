@@ -36,7 +36,11 @@ def test_potentials_with_weights_of_their_own(shared_models: Path, weights: str)
 def test_what_nothing_tells_is_not_guessed(tmp_path: Path) -> None:
     assert trained_on("mine:make", None) is None
     assert scale_of("mine:make", None, None) is None
-    assert trained_on("m3gnet", "a-name-on-the-hub") is None
+    assert trained_on("m3gnet", "no-folder") is None
     (tmp_path / "model.json").write_text("{")
-    with pytest.raises(InputError, match="not weights of m3gnet"):
+    with pytest.raises(InputError, match="is a folder that holds no weights of m3gnet"):
         trained_on("m3gnet", str(tmp_path))
+    with pytest.raises(InputError, match=r"model\.json is a file that holds no weights of nequix"):
+        trained_on("nequix", str(tmp_path / "model.json"))
+    with pytest.raises(InputError, match="is a folder that holds no weights of nequix"):
+        trained_on("nequix", str(tmp_path))

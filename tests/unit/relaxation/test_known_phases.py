@@ -109,6 +109,14 @@ def test_what_lies_high_by_the_database_is_not_relaxed(
     assert len(twin["numbers"]) == 8  # it still counts as known
 
 
+def test_what_the_database_itself_puts_near_its_hull_is_relaxed(structures: pa.Table, emt: Potential) -> None:
+    """Its formation energies may be of two schemes, and its distances of one."""
+    first, twin = lower_twin(structures, 0.1).to_pylist()
+    some = pa.Table.from_pylist([first, {**twin, "energy_above_hull": 0.02}], schema=tables.STRUCTURES)
+    *_, twin = on_hull(some, ["Cu", "Au"], emt, KnownPhasesOptions(max_above_hull=0.1))
+    assert twin["status"] == "ok"
+
+
 def test_what_is_left_out_does_not_make_the_hull(structures: pa.Table, chgnet: Potential) -> None:
     """Salt lies 2.1 eV/atom below its elements, of which alone the hull then is made."""
     salt = within(structures, ["Na", "Cl"])
@@ -130,6 +138,21 @@ def test_an_entry_that_the_potential_contradicts_is_marked(structures: pa.Table,
     *_, twin = on_hull(some, ["Cu", "Au"], emt, KnownPhasesOptions())
     assert twin["defect"].startswith("energies differ: by the potential +")
     assert twin["status"] == "ok"
+
+
+@pytest.mark.parametrize("energy", [-9.0, None])
+def test_the_last_line_names_doubted_entries_on_the_hull(
+    structures: pa.Table, chgnet: Potential, caplog: pytest.LogCaptureFixture, energy: float | None
+) -> None:
+    (salt,) = within(structures, ["Na", "Cl"]).to_pylist()
+    some = pa.Table.from_pylist([{**salt, "formation_energy_per_atom": energy}], schema=tables.STRUCTURES)
+    with caplog.at_level(logging.INFO, logger="cgwgan"):
+        place_on_hull(
+            [relax_known_phases(some, ["Na", "Cl"], chgnet, KnownPhasesOptions())], ["Na", "Cl"], chgnet.energy_scale
+        )
+    assert "hull of Na-Cl: 1 known phases; on it are" in caplog.messages[-1]
+    doubted = caplog.messages[-1].endswith("; doubted of these: NaCl (column defect)")
+    assert doubted == (energy is not None)
 
 
 @pytest.mark.parametrize("options", [{"fmax": 0.0}, {"max_steps": 0}, {"max_atoms": 0}])

@@ -74,6 +74,82 @@ def test_dft_is_a_judge_of_its_own():
     assert [(judge.name, judge.above) for judge in words.judges] == [("SevenNet", "+0.020"), ("DFT (GPAW)", "−0.010")]
 
 
-def test_oxidation_states_are_those_of_chemists():
-    assert oxidation_states("BaRuO3") == {"Ba": 2.0, "Ru": 4.0, "O": -2.0}
-    assert oxidation_states("Ba13RuO8") == oxidation_states("Ba30Ru30O90") == {}
+@pytest.mark.parametrize(
+    ("formula", "states"),
+    [
+        ("BaRuO3", {"Ba": 2, "Ru": 4, "O": -2}),
+        ("Fe3O4", {"Fe": 8 / 3, "O": -2}),  # a metal may have several
+        ("Li3PS4", {"Li": 1, "P": 5, "S": -2}),
+        ("Li2PS3", {"Li": 1, "P": 4, "S": -2}),  # of ICSD's crystals
+        ("Li5PS", {"Li": 1, "P": -3, "S": -2}),
+        ("Zr3Si2O2", {"Zr": 4, "Si": -4, "O": -2}),
+        *((formula, {}) for formula in ("Li3PS5", "LiPS5", "Li2PS5", "Li4P3S", "BaO2", "NaN3")),  # bonds of equal atoms
+        ("LiPS", {}),  # P(-3) and S(+2) would balance, and S takes electrons from P
+        ("Ba13RuO8", {}),
+        ("Ba30Ru30O90", {}),  # one reduced unit is small enough, this is not
+        ("HeO", {}),
+    ],
+)
+def test_oxidation_states_are_those_of_chemists(formula, states):
+    assert oxidation_states(formula) == pytest.approx(states)
+
+
+@pytest.mark.parametrize(
+    ("formula", "by_infill", "words"),
+    [
+        ("BaRuO3", True, "balance: Ba +2, Ru +4, O −2"),
+        ("Li2PS3", False, "balance: Li +1, P +4, S −2; by the rules of infill they do not"),
+        ("Li3PS5", False, "no usual charges balance"),
+        ("Li3PS5", None, "no usual charges balance"),
+        ("LiPS", True, "no usual charges balance; by the rules of infill they do"),
+        ("Ba30Ru30O90", True, "balance"),
+        ("Ba30Ru30O90", None, "not asked"),
+    ],
+)
+def test_charges_are_told_where_they_are_usual(formula, by_infill, words):
+    assert dict(card(ROW | {"formula": formula, "charge_balanced": by_infill}, KNOWN).facts)["Charges"] == words
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        (0.06, "+0.060 eV/atom from the hull; no longer near it"),
+        (-0.017, "−0.017 eV/atom from the hull"),
+        (None, None),
+    ],
+)
+def test_what_the_correction_of_anions_holds_near_the_hull_is_told(without, words):
+    facts = dict(card(ROW | {"energy_above_hull_uncorrected": without}, KNOWN).facts)
+    assert facts.get("Without anion corrections") == words
+
+
+def test_odds_say_what_they_rest_on():
+    ranged = {"hull_low": -0.1, "hull_high": 0.1, "probability_near_hull": 0.8}
+    told = dict(card(ROW | ranged, KNOWN).facts)["DFT is expected at"]
+    assert told == "−0.100 to +0.100 eV/atom (90 %); at most 0.05 above the hull: 80 %, by the errors on known oxides"
+    told = dict(card(ROW | ranged | {"formula": "BaSi2", "decomposition": None}, KNOWN).facts)["DFT is expected at"]
+    assert told.endswith("by the errors on known other compounds")
+
+
+def test_doubted_phases_are_told_with_what_leaves_them_off():
+    known = {name: phase | {"defect": None} for name, phase in KNOWN.items()}
+    known["b"]["defect"] = "atoms far apart: 10 times <the> volume; isolated molecules: 4 atoms each"
+    facts = dict(card(ROW | {"hull_phases": ["b", "c"]}, known, leave_out=["no_energy"]).facts)
+    assert facts["Doubted of these"] == (
+        "BaO<sub>2</sub> (b): atoms far apart: 10 times &lt;the&gt; volume; to leave it off: "
+        "<code>hull: {leave_out: [no_energy, b]}</code>"
+    )
+    known["b"]["defect"] = "isolated molecules: 4 atoms each"
+    assert "Doubted of these" not in dict(card(ROW | {"hull_phases": ["b", "c"]}, known).facts)
+
+
+def test_chips_claim_no_more_than_the_verdicts():
+    both = {"agreement": "agreed stable", "second_potential": "CHGNet", "paper_stable": True}
+    for first, second, words in (
+        ("stable", "stable", "agreed stable"),
+        ("borderline", "borderline", "agreed borderline"),
+        ("stable", "borderline", "agreed: stable or borderline"),
+    ):
+        badges = dict(card(ROW | both | {"verdict": first, "second_verdict": second}, KNOWN).badges)
+        assert badges["agreed"] == words
+        assert set(badges) == {first, "agreed", "novelty"}

@@ -9,7 +9,7 @@ import pytest
 
 from cgwgan_core.phonons.phonons import PASSING
 from cgwgan_core.results.agreement import DISPUTED, STABLE, UNSTABLE, with_second
-from cgwgan_core.results.findings import Findings, findings, read_bands, sentence
+from cgwgan_core.results.findings import Findings, findings, read_bands, recommended, sentence
 from cgwgan_core.results.funnel import RunFiles
 
 Run = Callable[..., dict[str, Any]]
@@ -110,25 +110,24 @@ def test_the_sentence_of_a_run_without_verdicts() -> None:
 def test_the_sentence_of_a_run_without_survivors() -> None:
     unstable = [crystal(0.1, "unstable", -3.0), crystal(0.1, "unstable", -0.7), crystal(0.1, None)]
     text = sentence(found([], unstable, 3))
-    assert "None of the 2 crystals whose phonons were computed is dynamically stable" in text
+    assert "None of the 2 crystals with phonons is stable or borderline by CHGNet" in text
     assert "BaRuO₃ (Pm-3m), whose lowest frequency is −0.70 THz" in text
     known = sentence(found([], [crystal(0.1, "stable")], 1))
-    assert known.startswith("1 of the 1 crystal whose phonons were computed is dynamically stable")
+    assert known.startswith("1 of the 1 crystal with phonons is stable or borderline by CHGNet")
     assert "none is new" in known
 
 
 def test_the_sentence_counts_survivors_repeats_and_what_is_near_the_hull() -> None:
     best, far, unknown = crystal(-0.02, "stable"), crystal(0.3, "borderline"), crystal(None, "stable")
     judged = [best, far, unknown, crystal(0.0, "stable"), crystal(0.1, "unstable", -2.0)]
-    text = sentence(found([best, far, unknown], judged, 5))
-    assert text.startswith("3 of the 5 crystals whose phonons were computed are dynamically stable")
-    assert "1 of them only borderline, below −0.10 THz" in text
-    assert "and 1 more repeat one of them or a known phase" in text
-    assert "1 lies within 0.05 eV/atom of the hull by this potential alone; no second one has judged" in text
-    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies 0.020 eV/atom below the hull of the known phases.")
+    assert sentence(found([best, far, unknown], judged, 5)) == (
+        "CHGNet, the only judge, calls 2 of the 5 crystals with phonons stable; 1 of these lies at most 0.05 eV/atom "
+        "above the hull: BaRuO₃ (Pm-3m). By CHGNet, 3 are stable or borderline (no frequency below −0.50 THz; 1 "
+        "borderline, below −0.10 THz), and 1 more repeat one of them or a known phase."
+    )
 
 
-def test_the_sentence_says_what_both_judges_agree_on() -> None:
+def test_the_sentence_begins_with_what_both_judges_call_stable() -> None:
     soft = crystal(0.01, "stable") | {"mechanically_stable": False}  # passes, and gives way to a strain
     rows = [
         crystal(-0.2, "stable", second=by_second(-0.1, "unstable")),  # the lowest by the first, disputed
@@ -138,14 +137,33 @@ def test_the_sentence_says_what_both_judges_agree_on() -> None:
         crystal(0.01, "stable", second=by_second(None, None)),
         with_second(soft, by_second(0.01, "unstable")),
     ]
+    assert recommended(rows) == [rows[1]]
     text = sentence(found(rows, rows, 6))
-    told = "M3GNet agrees on 3, disputes 1, finds unstable, as the first does, 1, has no verdict on 1."
-    assert told in text
-    assert "2 lie within 0.05 eV/atom of the hull by both" in text
-    # the best is lowest by the judge that puts it higher
-    assert text.endswith("the lowest, BaRuO₃ (Pm-3m), lies at most 0.020 eV/atom above the hull of the known phases.")
+    assert text.startswith(
+        "Both judges call 2 of the 6 crystals with phonons stable; 1 of these lies at most 0.05 eV/atom above both "
+        "hulls: BaRuO₃ (Pm-3m). By CHGNet, 6 are stable or borderline"
+    )
+    assert text.endswith(
+        "; M3GNet agrees on 3, disputes 1, has no verdict on 1; 1 is unstable by both, as it gives way to a strain by "
+        "CHGNet."
+    )
     text = sentence(found(rows[:1], rows[:1], 1))
-    assert text.endswith("M3GNet agrees on 0, disputes 1. No crystal is stable by both.")
+    assert text.startswith("Both judges call none of the 1 crystal with phonons stable. ")
+    assert text.endswith("; M3GNet agrees on 0, disputes 1.")
+    # the nearest is so by the judge that puts it higher
+    text = sentence(found(rows[3:4], rows[3:4], 1))
+    assert "; the nearest to both hulls, BaRuO₃ (Pm-3m), lies up to 0.300 eV/atom above. By" in text
+
+
+def test_what_corrections_of_anions_hold_near_the_hull_is_counted_and_the_first_six_are_named() -> None:
+    rows = [
+        crystal(0.001 * i, "stable", second=by_second(0.0, "stable"))
+        | {"energy_above_hull_uncorrected": 0.06 if i > 4 else None if i else 0.05}
+        for i in range(8)
+    ]
+    text = sentence(found(rows, rows, 8))
+    assert text.count("BaRuO₃ (Pm-3m)") == 6
+    assert "BaRuO₃ (Pm-3m) and 2 more. Without anion corrections, 3 of them lie higher than that. By" in text
 
 
 def test_bands_are_those_of_the_crystals_drawn(run_files: Run) -> None:

@@ -153,11 +153,14 @@ def test_stage_check():
 
 
 def test_json_holds_the_stages_and_is_the_same_twice(run_files, tmp_path):
-    funnel = collect(RunFiles(**run_files()))
+    files = RunFiles(**run_files())
+    funnel = collect(files)
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     for path in (first, second):
-        funnel.write(path, Provenance("abc", {"x": "y"}))
+        funnel.write(path, files, Provenance("abc", {"x": "y"}))
     assert first.read_bytes() == second.read_bytes()
     content = json.loads(first.read_text())
+    assert content["files"]["stable"] == "results/stable.parquet"
+    assert content["files"]["candidates"] == ["results/candidates/0.parquet", "results/candidates/1.parquet"]
     assert [stage["kept"] for stage in content["stages"]] == [stage.kept for stage in funnel.stages]
     assert content["made_from"]["cgwgan.config"] == "abc"

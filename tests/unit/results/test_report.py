@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from cgwgan_core.dft.crystals import CrystalOptions, choose
 from cgwgan_core.generator.quality import METRICS
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS
 from cgwgan_core.results.costs import RuleFiles
@@ -25,6 +26,7 @@ from cgwgan_core.results.report import render
 from cgwgan_core.results.report_tables import SETS
 from cgwgan_core.results.selection_error import selection_error
 from cgwgan_core.workflow import tables
+from cgwgan_core.workflow.config import problems
 from cgwgan_core.workflow.provenance import Provenance
 from scripts.report import main
 
@@ -193,7 +195,7 @@ def test_each_survivor_has_a_card_with_all_judges(rendered):
             "bulk 150 GPa, shear 70 GPa",
         ):
             assert value in words
-        assert words.count(row["agreement"]) == 1
+        assert words.count(row["agreement"]) == 1  # no agreed one is borderline
         assert (row["dispute"] or "") in words
         assert "phonopy.yaml" in words
         assert "→" in words
@@ -240,8 +242,27 @@ def test_both_judges_are_told(rendered):
             row = rows[again["candidate_id"]]
             assert row["second_min_frequency"] == pytest.approx(again["min_frequency"])
             assert row["second_energy_above_hull"] == pytest.approx(again["energy_above_hull"], abs=1e-6)
+    assert "FoundBoth judges call 2 of the 4 crystals with phonons stable" in text_of(html)
     assert "CHGNet-test agrees on 2, disputes 1." in text_of(html)
-    assert "within 0.05 eV/atom of the hull by both" in text_of(html)
+
+
+def test_the_next_step_is_a_setting_that_sees_just_what_is_recommended(run_files, config):
+    files = RunFiles(**run_files(stable=3, chosen=5))
+    rows = pq.read_table(files.stable).to_pylist()
+    near = [row for row in rows if row["agreement"] == "agreed stable"]
+    for row in near:
+        row |= {"energy_above_hull": 0.01, "second_energy_above_hull": -0.01, "energy_above_hull_uncorrected": 0.06}
+    tables.write(files.stable, rows, tables.STABLE, Provenance())
+    html = drawn(files, config | {"dft": config["dft"] | {"max_atoms": 1}})
+    assert "2 of them lie higher than that" in html
+    setting = yaml.safe_load(re.search(r"these 2: .*?<code>(.*?)</code>", html)[1])["dft"]
+    assert problems(config | {"dft": config["dft"] | setting}, ROOT / "schemas/config.schema.yaml") == []
+    options = CrystalOptions(**{name: value for name, value in setting.items() if name != "engine"})
+    seen = [row for row in choose(rows, [], [], config["chemistry"], options) if row["kind"] == "candidate"]
+    assert {row["crystal_id"] for row in seen if row["status"] == "ok"} == {row["candidate_id"] for row in near}
+    near[0]["energy_above_hull"] = near[1]["second_energy_above_hull"] = 0.3
+    tables.write(files.stable, rows, tables.STABLE, Provenance())
+    assert "No crystal that every judge calls stable lies at most 0.05 eV/atom above" in drawn(files, config)
 
 
 def test_the_potentials_are_told_by_their_roles(rendered):
@@ -295,7 +316,7 @@ def test_a_potential_that_selects_its_own_errors_is_told(run_files, config):
 def test_a_run_of_one_potential_says_so(rendered):
     html, _ = rendered(stable=3, chosen=5, alone=True)
     page = Page(html)
-    assert "by this potential alone; no second one has judged" in text_of(html)
+    assert "FoundSevenNet-test, the only judge, calls 2 of the 4 crystals with phonons stable" in text_of(html)
     assert not {"agreement", "second_min_frequency"} & set(next(iter(page.crystals().values())))
     assert all("one judge only" in words for words in page.cards)
     assert not {"judges", "frequencies", "cascade"} & set(page.unpacked("figures"))
@@ -338,7 +359,7 @@ def test_intervals_are_held_against_dft(run_files, config):
     within = [1.0 <= placed[row["candidate_id"]] <= 3.0 for row in rows if placed[row["candidate_id"]] is not None]
     html = drawn(files, config)
     assert f"it holds {sum(within)} of the {len(within)} that DFT places" in text_of(html)
-    assert "+1.000 to +3.000 eV/atom (90 %); within 0.05 of the hull: 10 %" in text_of(html)
+    assert "+1.000 to +3.000 eV/atom (90 %); at most 0.05 above the hull: 10 %, by" in text_of(html)
 
 
 def test_refusals_are_those_of_the_funnel(rendered):
@@ -430,9 +451,7 @@ def test_equal_files_make_equal_bytes_wherever_they_lie(run_files, config, tmp_p
         for name, value in files.items()
     }
     outputs = []
-    for number, some in enumerate((files, copied)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+    for folder, some in ((tmp_path / "results", files), (moved, copied)):
         names = [str(folder / f"report.{ending}") for ending in ("html", "json", "svg")]
         main(RunFiles(**some), config, [("report", [], [])], *names, made_from=Provenance("abc", {}))
         outputs.append([Path(name).read_bytes() for name in names])
@@ -443,7 +462,7 @@ def test_equal_files_make_equal_bytes_wherever_they_lie(run_files, config, tmp_p
 def test_no_survivor_is_told_plainly(rendered):
     html, _ = rendered(stable=0, chosen=4)
     text = text_of(html)
-    assert "None of the 3 crystals whose phonons were computed is dynamically stable" in text
+    assert "None of the 3 crystals with phonons is stable or borderline by SevenNet-test" in text
     assert "whose lowest frequency is −2.00 THz" in text
     page = Page(html)
     assert len(page.cards) == 3  # of the nearest to stability
@@ -475,7 +494,7 @@ def test_what_turns_out_known_is_left_out_and_told(run_files, config):
     row = page.crystals()[refused["candidate_id"]]
     assert row["fate"] == "known"
     assert row["reason"].endswith("known already: mp-42")
-    assert "2 of the 4 crystals whose phonons were computed are dynamically stable" in html
+    assert "By SevenNet-test, 2 are stable or borderline" in html
     assert "and 1 more repeat one of them or a known phase" in html
 
 

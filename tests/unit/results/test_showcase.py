@@ -24,7 +24,7 @@ def showcase(run_files: Callable[..., dict[str, Any]], tmp_path: Path) -> tuple[
     """The showcase of a run of four survivors, with CIF files of two, and the run's files."""
     files = RunFiles(**run_files(stable=4, chosen=5))
     rows = pq.read_table(files.stable).to_pylist()
-    collect(files).write(tmp_path / "funnel.json", Provenance())
+    collect(files).write(tmp_path / "funnel.json", files, Provenance())
     (tmp_path / "report.html").write_text("<html>report</html>")
     (tmp_path / "cif").mkdir()
     for row in rows:

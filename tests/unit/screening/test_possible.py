@@ -114,13 +114,33 @@ def test_an_own_checkpoint_has_its_own_sites(tmp_path: Path) -> None:
 
 def test_weights_named_by_the_environment_are_looked_at(tmp_path: Path) -> None:
     assert told(str(tmp_path / "no"))[0] == f"$CGWGAN_POTENTIAL: {tmp_path}/no is no folder; correct it, or unset it"
-    (lacking, *_) = told(str(tmp_path))
-    assert lacking.startswith(f"$CGWGAN_POTENTIAL: {tmp_path} is no M3GNet, it lacks model.json, model.pt, state.pt;")
+    weights = tmp_path / "M3GNet-MP-2021.2.8-PES"
+    weights.mkdir()
+    (lacking, *_) = told(str(weights))
+    assert lacking.startswith(f"$CGWGAN_POTENTIAL: {weights} is no M3GNet, it lacks model.json, model.pt, state.pt;")
     for name in ("model.pt", "state.pt"):
-        (tmp_path / name).touch()
-    (tmp_path / "model.json").write_text(json.dumps({"init_args": {"element_types": ["Ba", "O"]}}))
-    (line,) = told(str(tmp_path))
+        (weights / name).touch()
+    (weights / "model.json").write_text(json.dumps({"init_args": {"element_types": ["Ba", "O"]}}))
+    (line,) = told(str(weights))
     assert line.startswith("chemistry: m3gnet (screening_potential) was not trained on Ru; name a potential that was")
+    renamed = weights.rename(tmp_path / "mine")
+    assert told(str(renamed))[0] == "screening_potential.energy_scale: missing; the name mine does not tell it"
+
+
+def test_weights_of_another_potential_are_told_under_their_role(tmp_path: Path) -> None:
+    file, folder = tmp_path / "a.nqx", tmp_path / "M3GNet-MP-2021.2.8-PES"
+    file.write_text('{"atomic_numbers": [8, 44, 56]}\n')
+    folder.mkdir()
+    named = {"energy_scale": None, "compile": False}
+    swapped = {
+        "screening_potential": {"name": "m3gnet", "path": str(file), **named},
+        "second_potential": {"name": "nequix", "path": str(folder), **named},
+    }
+    found = told(**swapped)  # of both, at once
+    assert f"screening_potential.path: {file} is no M3GNet, it lacks model.json, model.pt, state.pt; name a" in found[0]
+    assert f"second_potential.path: {folder} is a folder that holds no weights of nequix; name others" in found
+    swapped["second_potential"]["path"] = str(file)
+    assert not [line for line in told(**swapped) if line.startswith("second_potential")]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from([2, 47, 62, 166, 194, 221, 227]))

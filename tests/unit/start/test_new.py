@@ -1,18 +1,23 @@
 """A folder for a run: its settings, guessed sources, and what is refused."""
 
+import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from ase import Atoms
 from ase.db import connect
 from pymatgen.core import Lattice, Structure
 
-from cgwgan_core.start.checks import told
+from cgwgan_core.database.kinds import READS
+from cgwgan_core.start.checks import told, unlike, unset
 from cgwgan_core.start.command import main
 from cgwgan_core.start.new import ROOT, Request, find_database, new, overlay, sources
 from cgwgan_core.workflow.errors import InputError
@@ -45,7 +50,8 @@ def test_a_folder_with_the_settings_that_differ(tmp_path: Path, dump: Path) -> N
     assert own["data"] == {"source": "mp_dump", "path": str(dump)}
     scale = yaml.safe_load((ROOT / "configs/workstation.yaml").read_text())
     assert own == {"chemistry": own["chemistry"], "data": own["data"], **scale}
-    assert "of its first 2 records 1 are read, 1 with a formation energy; refused: 1 no structure" in told
+    assert "  2 records: 1 read, 1 with a formation energy; refused: 1 no structure" in told
+    assert "  of Sr-Ti-O: 1 compounds, 1 with a formation energy\n" in told
     assert "chgnet screens, sevennet-l3i5 judges, chgnet judges again" in told
     assert told.endswith(f"--directory {folder}")
 
@@ -57,9 +63,35 @@ def test_several_campaigns_side_by_side(tmp_path: Path, dump: Path) -> None:
         assert own == {"chemistry": chemistry, "data": {"source": "mp_dump", "path": str(dump)}}
 
 
+def test_a_database_without_the_chemistry_is_told(tmp_path: Path, dump: Path) -> None:
+    told = new(Request(tmp_path / "mg-o", ["Mg", "O"], str(dump)))
+    assert "of Mg-O: 0 compounds, 0 with a formation energy; the hull would be that of the elements alone" in told
+
+
+def test_a_large_database_is_counted_as_far_as_patience_goes(
+    tmp_path: Path, dump: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cgwgan_core.start.new.PATIENCE", 0.0)
+    monkeypatch.setattr("cgwgan_core.database.read.ROWS", 1)
+    told = new(Request(tmp_path / "sr-o", ["Sr", "O"], str(dump)))
+    assert "its first 1 records: 1 read" in told
+    assert "the hull would be" not in told  # the rest may hold some
+
+
 def test_nobelium_is_no_truth_value(tmp_path: Path) -> None:
     text = overlay(Request(tmp_path / "run", ["No", "O"], "aflow"), find_database("aflow"))
     assert yaml.safe_load(text)["chemistry"] == ["No", "O"]
+
+
+def test_what_is_commented_out_are_settings_that_exist(tmp_path: Path) -> None:
+    text = overlay(Request(tmp_path / "run", ["Sr", "Ti", "O"], "aflow"), find_database("aflow"))
+    body = text.partition("\n\n")[2]
+    whole = yaml.safe_load(re.sub(r"^# (\w+:|  )", r"\1", body, flags=re.MULTILINE))
+    assert {"screening_potential", "potential", "second_potential", "dft"} <= whole.keys()
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for block, keys in whole.items():
+        assert block in defaults
+        assert not isinstance(keys, dict) or keys.keys() <= defaults[block].keys()
 
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path, dump: Path) -> None:
@@ -93,6 +125,58 @@ def test_a_missing_potential_or_generator_is_told(tmp_path: Path, dump: Path) ->
         new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), m3gnet=lost))
     with pytest.raises(InputError, match=r"model.init: .*lost does not exist"):
         new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), generator=lost))
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path, dump: Path) -> None:
+    """Snakemake makes one where a name is mistyped."""
+    (tmp_path / "run").mkdir()
+    new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump)))
+    assert (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_what_is_no_m3gnet_is_told(tmp_path: Path, dump: Path) -> None:
+    (tmp_path / "a.nqx").write_text('{"atomic_numbers": [8, 22, 38]}\n')
+    with pytest.raises(InputError, match=r"screening_potential.path: .*a\.nqx is no M3GNet, it lacks model\.json"):
+        new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), m3gnet=tmp_path / "a.nqx"))
+
+
+def test_charges_that_cannot_balance_are_told_with_what_to_do_before_there_is_a_file(
+    tmp_path: Path, dump: Path
+) -> None:
+    alloy = ["Al", "Ni", "Zr"]
+    with pytest.raises(InputError, match="no oxidation states of Al, Ni, Zr balance; leave out --quick, and all"):
+        new(Request(tmp_path / "run", alloy, str(dump), quick=True))
+    new(Request(tmp_path / "run", alloy, str(dump)))
+
+
+def test_a_database_that_its_source_does_not_read_is_told(tmp_path: Path, dump: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    connect(tmp_path / "rows.db").write(Atoms("H"))
+    (tmp_path / "a.csv").write_text("id,cif\n")
+    shutil.make_archive(str(tmp_path / "cifs"), "gztar", tmp_path, "a.csv")
+    (tmp_path / "mp.json.gz").write_bytes(gzip.compress(dump.read_bytes()))
+    read_by = {
+        "a.parquet": ["parquet"], "rows.db": ["ase"], "a.csv": ["csv", "folder"], "cifs.tar.gz": ["mp_dump", "folder"],
+        "mp.json": ["mp_dump", "folder", "ase"], "mp.json.gz": ["mp_dump", "folder", "ase"], ".": ["mp_dump", "folder"],
+    }  # fmt: skip
+    for name, able in read_by.items():
+        path = str(tmp_path / name)
+        silent = [source for source in READS if not unlike({"source": source, "path": path})]
+        assert silent == able, name
+    (line,) = unlike({"source": "mp_dump", "path": str(tmp_path / "a.parquet")})
+    assert line == f"data.source: mp_dump does not read {tmp_path / 'a.parquet'}; write parquet"
+    assert unlike({"source": "aflow", "path": None}) == []
+
+
+def test_a_run_without_settings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(unset([], {})).startswith(
+        f"{tmp_path} has no config.yaml; correct --directory, make a folder by cgwgan new"
+    )
+    assert unset(["my.yaml"], {}) is None
+    assert unset([], {"seed": 2}) is None
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    assert unset([], {}) is None
 
 
 def test_the_source_is_guessed(tmp_path: Path, dump: Path) -> None:

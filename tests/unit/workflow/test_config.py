@@ -20,7 +20,7 @@ from cgwgan_core.screening.cascade import CascadeOptions
 from cgwgan_core.screening.energies import ScreenOptions
 from cgwgan_core.screening.infill import InfillOptions
 from cgwgan_core.screening.ranking import RankOptions
-from cgwgan_core.workflow.config import RENAMED, problems, repeated, settled
+from cgwgan_core.workflow.config import RENAMED, problems, repeated, settled, unreadable
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -82,6 +82,11 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"data": {"source": "mp"}}, "data.source: mp downloads with the key in $MP_API_KEY, which is not set"),
         ({"model": {"init": ""}}, "model.init: is empty"),
         ({"potential": {"path": ""}}, "potential.path: is empty; write null for none"),
+        (
+            {"templates": {"spacegroups": [62, "cubc"]}},
+            "templates.spacegroups.1: 'cubc' is not allowed; did you mean cubic?; a number from 1 to 230",
+        ),
+        ({"templates": {"spacegroups": [231]}}, "templates.spacegroups.0: 231 is not allowed; a number from 1 to 230"),
         ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
         ({"infill": {"fixed": {"Ti": [1]}}}, "infill.fixed.Ti: not in chemistry, Ba, Ru, O"),
         ({"infill": {"fixed": {"Ba": [1], "O": [1]}}}, "infill.fixed: multiplicity 1 stands at two elements"),
@@ -100,7 +105,18 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ({"screening_potential": {"path": "/no/folder"}}, "screening_potential.path: /no/folder does not exist"),
         ({"screening_potential": {"name": "m3gnet"}}, "screening_potential.path: missing"),
         ({"second_potential": {"name": "m3gnet"}}, "second_potential.path: missing"),
+        ({"screening_potential": {"name": "m3gnet", "path": "../m"}}, "screening_potential.path: ../m does not exist"),
+        ({"screening_potential": {"path": "../m"}}, "screening_potential.path: ../m does not exist"),
+        ({"second_potential": {"name": "nequix"}}, "second_potential.path: missing; nequix needs its weights"),
+        ({"second_potential": {"name": "mace"}}, "second_potential.path: missing; mace needs its weights"),
+        ({"second_potential": {"name": "mace", "path": "medium"}}, "second_potential.energy_scale: missing; mace does"),
+        (
+            {"potential": {"name": "sevennet-0", "path": "x"}},
+            "potential.path: sevennet-0 brings its own weights; write",
+        ),
         ({"second_potential": {"name": "mine:make"}}, "second_potential.energy_scale: missing"),
+        ({"templates": None}, "templates: is empty; give its keys, or delete the line"),
+        ({"seed": None}, "seed: is empty; give a value, or delete the line"),
         ({"screening_potential": {"name": "chgnett"}}, "screening_potential.name: 'chgnett'"),
         ({"second_potential": {"tolerance": 0.1}}, "second_potential.tolerance: no such key"),
         ({"cascade": {"share": 0}}, "cascade.share: 0"),
@@ -173,6 +189,32 @@ def test_keys_that_stand_twice_are_told(tmp_path: Path) -> None:
         f"{overlay}: relax stands in line 1 and in line 6; keep one",
     ]
     assert repeated(ROOT / "config.yaml") == []
+
+
+def test_weights_of_other_packages_may_be_names(config: dict[str, Any]) -> None:
+    config["second_potential"] |= {"name": "mace", "path": "medium", "energy_scale": "mp_uncorrected"}
+    assert problems(config, SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"seed: 1\ninfill:\n\tcharge: tag\n", "line 3: a tab; indent with spaces"),
+        (b"infill:\n  charge: tag\n   max_atoms: 9\n", "line 3: mapping values are not allowed here; is it indented"),
+        (b"infill:\n  charge: tag\n max_atoms: 9\n", "line 3: expected <block end>"),
+        (b"", "has no keys; write some"),
+        (b"# seed: 1\n", "has no keys; write some"),
+        (b"Sr-Ti-O\n", "has no keys; write some"),
+        (b"chemistry: [Sr, \xff]\n", "no text in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, content: bytes, told: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    assert str(unreadable(file)).startswith(f"{file}: {told}")
+    file.write_text("seed: 1\n")
+    assert unreadable(file) is None
+    assert unreadable(tmp_path / "lost") == f"{tmp_path / 'lost'}: No such file or directory"
 
 
 def test_a_run_may_have_one_potential(config: dict[str, Any]) -> None:

@@ -92,6 +92,15 @@ def test_shards_of_an_earlier_run_count(tmp_path: Path) -> None:
     assert seen.lines == ["[1/1] infill  210 assignments: 180 candidates; refused: 30 collapsed  (5.0 s)"]
 
 
+def test_shards_of_an_earlier_run_count_while_a_stage_goes_on(tmp_path: Path) -> None:
+    files = [counts(tmp_path / f"{i}.json", 90, collapsed=10) for i in range(3)]
+    seen = Seen({i: Job("infill", "a.log", [file], waiting=i > 0) for i, file in enumerate(files)})
+    seen.start(1)
+    seen.end(1, at=20)
+    # the time of each is that of this run's hundred
+    assert seen.lines == ["[1/2] infill  2/3 shards  200 assignments, 0.2 s each, about 20 s left"]
+
+
 def test_an_unknown_job_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     seen = Seen({})
     seen.end(5, at=1)
