@@ -33,7 +33,7 @@ from cgwgan_core.crystallography.symmetry import TIGHT, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, decorate, expand
 from cgwgan_core.database.asymmetric_units import asymmetric_units
 from cgwgan_core.generator.checkpoint import load_generator
-from cgwgan_core.generator.sampling import CHUNK, PSEUDOCOUNT, sample
+from cgwgan_core.generator.sampling import CHUNK, sample
 from cgwgan_core.generator.selection import TemplateOptions, select
 from cgwgan_core.workflow import tables
 
@@ -272,7 +272,7 @@ def generation(generator: Path, report: Report, batches: int, seconds_of_pyxtal:
     seconds = []
     for batch in range(batches):
         start = time.process_time()
-        drawn = sample(model, CHUNK, batch, PSEUDOCOUNT)
+        drawn = sample(model, CHUNK, batch)
         selection = select(drawn, options, seen)
         tables.to_table(selection.to_columns(), tables.TEMPLATES)
         seconds.append(time.process_time() - start)

@@ -1,6 +1,6 @@
 """How good a generator is, beside what it has to beat. Prints the tables of the model card, writes a JSON file.
 
-    python benchmarks/generator.py cgwgan_core/generator/generator.ckpt results/data/training.parquet
+    python benchmarks/generator.py cgwgan_core/generator/wgan/shipped.ckpt results/data/training.parquet
 
 Four parts. ``--pictures`` also draws, into a folder, crystal systems and number densities of a run's ``--templates``
 beside training's. Figures are means over the seeds with the half width of the 95 % interval, but for the last:
@@ -10,8 +10,8 @@ beside training's. Figures are means over the seeds with the half width of the 9
    groups, elements and numbers of atoms of training structures. What it finds no crystal for is a failed draw;
 3. how distinct templates, novelty and recall grow up to ``--growth`` draws, and of PyXtal's crystals, one seed of
    them, up to ``--pyxtal-growth``;
-4. with ``--over-training``, what draws are like over the training: the checkpoint is trained again, with its options
-   and that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
+4. with ``--over-training``, of a GAN: what draws are like over the training. The checkpoint is trained again, with its
+   options and that seed of a run, and its averaged generator is looked at ten times. One seed of draws.
 
 :data:`cgwgan_core.generator.quality.METRICS` defines the figures. Here recall is also that of the AFLOW
 prototypes with as many sites as training has, by isopointal type: of all, and of those that are and are not on the
@@ -44,13 +44,19 @@ from cgwgan_core.crystallography.spacegroups import letter_index
 from cgwgan_core.crystallography.symmetry import SymmetryError
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.database import aflow
-from cgwgan_core.generator.checkpoint import SCRATCH, TrainedModel, load_generator
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.distributions import DENSITY_EDGES, histogram, overlap, total_variation
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import Figures, Maker, evaluate, makers, summary
-from cgwgan_core.generator.quality import METRICS, Metric, discovery, judge
-from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.model import PSEUDOCOUNT, TrainedModel
+from cgwgan_core.generator.options import SCRATCH
+from cgwgan_core.generator.quality import BY_SITES, METRICS, Metric, discovery, judge
+from cgwgan_core.generator.sampling import sample
 from cgwgan_core.generator.selection import TemplateOptions
-from cgwgan_core.generator.training import WGANGP, TrainingFiles, train
+from cgwgan_core.generator.steps import TrainingFiles
+from cgwgan_core.generator.training import train
+from cgwgan_core.generator.wgan.model import WganModel
+from cgwgan_core.generator.wgan.training import WGANGP
 from cgwgan_core.results.figures import figure_crystal_systems, figure_number_density
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.arrays import Floats
@@ -177,15 +183,13 @@ class Watch(Callback):
         if module.step % (module.options.max_steps // self.times):
             return
         generator = copy.deepcopy(module.averaged).eval()
-        now = TrainedModel(module.encoder, generator, module.critic, module.options, "", module.step, {})
-        drawn = Draws(sample(now, self.samples, 0, PSEUDOCOUNT))
+        now = WganModel(module.encoder, generator, module.critic, module.options, "", module.step, {})
+        drawn = Draws(sample(now, self.samples, 0))
         self.rows.append({"step": module.step} | judge(drawn, self.train, self.held_out, TemplateOptions()))
         print(f"step {module.step:,} judged", file=sys.stderr)
 
 
-def over_training(
-    model: TrainedModel, learnt: Draws, held_out: Draws, samples: int, seed: int
-) -> list[dict[str, float]]:
+def over_training(model: WganModel, learnt: Draws, held_out: Draws, samples: int, seed: int) -> list[dict[str, float]]:
     """Figures of the averaged generator at ten steps of a training like the checkpoint's.
 
     It is not calibrated yet, which the checkpoint is at the end.
@@ -224,6 +228,17 @@ def _shown(mean: float | None, half: float | None, digits: int) -> str:
     if mean is None:
         return "–"
     return f"{mean:,.{digits}f}" + ("" if half is None else f" ± {half:,.{digits}f}")
+
+
+def sites_markdown(figures: Figures) -> str:
+    """Figures by number of sites as a table, of the generator and of training drawn again."""
+    numbers = [int(key.removeprefix("share_")) for key in next(iter(figures.values())) if key.startswith("share_")]
+    lines = [f"| sites | {' | '.join(map(str, numbers))} |", f"|---|{'---|' * len(numbers)}"]
+    for name in (name for name in ("generator", "training", "pyxtal") if name in figures):
+        for key, metric in BY_SITES.items():
+            cells = (_shown(*figures[name][f"{key}_{n}"], metric.digits) for n in numbers)
+            lines.append(f"| {name}: {metric.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def markdown(figures: Figures) -> str:
@@ -292,13 +307,13 @@ def run(
         if pyxtal_grown:
             some = {"pyxtal": pyxtal_maker(rows["train"], pyxtal_grown)}
             found.setdefault("growth", {}).update(growth(some, pyxtal_grown, train, held_out, 1, wanted))
-        if training is not None:
+        if training is not None and isinstance(model, WganModel):
             found["training"] = over_training(model, train, held_out, samples or 10_000, training)
     return found
 
 
 def draw(templates: str, training: str, folder: Path) -> None:
-    """Draw ``templates-systems.svg`` and ``templates-density.svg`` into a folder."""
+    """Draw ``templates-systems.svg`` and ``templates-density.svg`` into a folder; print how distinct ones differ."""
     real = tables.read(training, tables.TRAINING)
     sets = real.filter(pc.field("split") == "train"), tables.read(templates, tables.TEMPLATES)
     for name, column, figure in (
@@ -307,6 +322,15 @@ def draw(templates: str, training: str, folder: Path) -> None:
     ):
         text = figure(*(table[column].to_numpy() for table in sets))
         (folder / f"templates-{name}.svg").write_text(text, encoding="utf-8")
+    learnt = Draws(Templates.from_table(sets[0]))
+    learnt, made = (Draws(x) for x in (learnt.templates[learnt.distinct], Templates.from_table(sets[1])))
+    densities = (histogram(x.number_density, DENSITY_EDGES) for x in (made, learnt))
+    print(
+        f"{len(made):,} distinct templates beside {len(learnt):,} of training: number density, overlap "
+        f"{overlap(*densities):.3f}; space groups, total variation "
+        f"{total_variation(made.spacegroup, learnt.spacegroup):.3f}; sites, total variation "
+        f"{total_variation(made.templates.n_sites, learnt.templates.n_sites):.3f}"
+    )
 
 
 def main() -> None:
@@ -326,6 +350,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for pictures of --templates; nothing else is done")
     parser.add_argument("--templates", help="templates.parquet of a run")
     given = parser.parse_args()
+    if given.over_training is not None and not isinstance(load_generator(given.checkpoint), WganModel):
+        parser.error("--over-training looks at a GAN; training.csv has the losses of a flow")
     if given.pictures:
         draw(given.templates, given.training, given.pictures)
         return
@@ -345,7 +371,7 @@ def main() -> None:
     print(f"AFLOW isopointal types: {', '.join(f'{k} {n}' for k, n in found['wanted'].items())}")
     for part in ("figures", "with_pyxtal"):
         if part in found:
-            print(f"\n{markdown(found[part])}")
+            print(f"\n{markdown(found[part])}\n\n{sites_markdown(found[part])}")
     for name, rows in found.get("growth", {}).items():
         print(f"\nGrowth, {name}\n\n{growth_markdown(rows)}")
     if "training" in found:

@@ -1,7 +1,7 @@
-# The generator: a Wasserstein GAN that learns templates; templates drawn from it, checked, made distinct.
+# The generator: it learns templates; templates drawn from it, checked, made distinct.
 
-# The checkpoint that comes with the package; docs/MODEL_CARD.md says what it is.
-SHIPPED_GENERATOR = f"{workflow.basedir}/cgwgan_core/generator/generator.ckpt"
+# The checkpoint of the kind that comes with the package; each has a model card in docs/.
+SHIPPED_GENERATOR = f"{workflow.basedir}/cgwgan_core/generator/{config['model']['kind']}/shipped.ckpt"
 
 
 rule train:
@@ -82,6 +82,7 @@ rule generate:
         code=digest("generate"),
         options=block("templates", "samples", "keep", "shards", "pseudocount", "spacegroups"),
         spacegroups=config["templates"]["spacegroups"],
+        formulas=config["infill"]["formulas"],
         samples=config["templates"]["samples"],
         pseudocount=config["templates"]["pseudocount"],
         shards=config["templates"]["shards"],

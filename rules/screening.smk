@@ -23,6 +23,7 @@ rule infill:
         options=block("infill", "shards"),
         shards=config["infill"]["shards"],
         chemistry=config["chemistry"],
+        seed=config["seed"],
     message:
         "Filling templates with {params.chemistry}, shard {wildcards.shard}"
     script:

@@ -3,8 +3,9 @@
 from collections import Counter
 
 from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.model import Request
 from cgwgan_core.generator.selection import TemplateOptions
-from cgwgan_core.generator.shards import samples_of_shard, selections
+from cgwgan_core.generator.shards import request_of, samples_of_shard, selections
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.files import write_json
 from cgwgan_core.workflow.logs import job, logger
@@ -16,8 +17,7 @@ def main(
     templates: str,
     counts: str,
     samples: int,
-    pseudocount: float,
-    spacegroups: list[int | str] | None,
+    request: Request,
     options: TemplateOptions,
     shard: int,
     shards: int,
@@ -32,7 +32,7 @@ def main(
     wanted = samples_of_shard(samples, shard, shards)
     refused: Counter[str] = Counter()
     with tables.Writer(templates, tables.TEMPLATES, made_from) as out:
-        for selection in selections(model, wanted, pseudocount, spacegroups, options, shard, run_seed):
+        for selection in selections(model, wanted, request, options, shard, run_seed):
             refused += selection.refused
             out.write(selection.to_columns())
     write_json(counts, {"sampled": wanted, "kept": out.rows, "refused": dict(refused)})
@@ -41,14 +41,16 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake) as made_from:
+        options = TemplateOptions(**snakemake.params.options)
         main(
             generator=snakemake.input.generator,
             templates=snakemake.output.templates,
             counts=snakemake.output.counts,
             samples=snakemake.params.samples,
-            pseudocount=snakemake.params.pseudocount,
-            spacegroups=snakemake.params.spacegroups,
-            options=TemplateOptions(**snakemake.params.options),
+            request=request_of(
+                snakemake.params.pseudocount, snakemake.params.spacegroups, snakemake.params.formulas, options
+            ),
+            options=options,
             shard=int(snakemake.wildcards.shard),
             shards=snakemake.params.shards,
             run_seed=snakemake.params.seed,

@@ -16,12 +16,14 @@ def main(
     options: InfillOptions,
     shard: int,
     shards: int,
+    run_seed: int,
     made_from: Provenance,
 ) -> None:
     table = tables.shard_of(tables.read(templates, tables.TEMPLATES), shard, shards)
     batch = Templates.from_table(table)
-    filled = infill(batch, elements, options)
-    columns = candidate_columns(filled, batch, table["template_id"].to_pylist())
+    names = table["template_id"].to_pylist()
+    filled = infill(batch, elements, options, names, run_seed)
+    columns = candidate_columns(filled, batch, names)
     tables.write(candidates, columns, tables.CANDIDATES, made_from)
     result = {"assigned": filled.assigned, "kept": len(filled.elements), "refused": filled.refused}
     write_json(counts, result)
@@ -41,5 +43,6 @@ if __name__ == "__main__":
             options=InfillOptions(**snakemake.params.options),
             shard=int(snakemake.wildcards.shard),
             shards=snakemake.params.shards,
+            run_seed=snakemake.params.seed,
             made_from=made_from,
         )

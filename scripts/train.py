@@ -5,8 +5,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.checkpoint import ModelOptions
-from cgwgan_core.generator.training import TrainingFiles, train
+from cgwgan_core.generator.options import ModelOptions
+from cgwgan_core.generator.steps import TrainingFiles
+from cgwgan_core.generator.training import train
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.logs import job, logger
 from cgwgan_core.workflow.provenance import Provenance

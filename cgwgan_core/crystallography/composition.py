@@ -1,6 +1,8 @@
 """Reduced formulas, as pymatgen and the Materials Project write them."""
 
+from collections.abc import Sequence
 from functools import cache
+from math import gcd
 
 import numpy as np
 from ase import Atoms
@@ -36,3 +38,32 @@ def formula_of_numbers(numbers: Integers) -> str:
 def formula_of_atoms(atoms: Atoms) -> str:
     """Reduced formula of a crystal, such as ``Ba(RuO2)3``."""
     return reduced_formula(tuple(atoms.symbols.formula.convert("hill").count().items()))
+
+
+def can_hold(multiplicities: Sequence[int], amounts: Sequence[int]) -> bool:
+    """Whether sites can be shared out among the elements of a formula, each site to one.
+
+    :param multiplicities: atoms of each site.
+    :param amounts: atoms of each element in the formula.
+
+    >>> can_hold([1, 1, 3], [1, 1, 3]), can_hold([2, 4, 4], [1, 1, 3])
+    (True, False)
+    """
+    whole = [n // gcd(*amounts) for n in amounts]
+    units, left = divmod(sum(multiplicities), sum(whole))
+    if left or len(multiplicities) < len(whole):
+        return False
+    return _shared_out(tuple(sorted(multiplicities, reverse=True)), tuple(sorted(units * n for n in whole)))
+
+
+@cache
+def _shared_out(sites: tuple[int, ...], rooms: tuple[int, ...]) -> bool:
+    """Whether sites, largest first, fill rooms to the last atom."""
+    if not sites:
+        return True
+    first, rest = sites[0], sites[1:]
+    return any(
+        _shared_out(rest, tuple(sorted((*rooms[:i], room - first, *rooms[i + 1 :]))))
+        for i, room in enumerate(rooms)
+        if room >= first and room not in rooms[:i]
+    )

@@ -10,7 +10,10 @@ Here size is separated from arrangement: distances are in units of the free leng
 a component of its own.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from cgwgan_core.crystallography.distances import reduce_cells
 from cgwgan_core.crystallography.templates import Expanded, Templates, expand
@@ -18,6 +21,8 @@ from cgwgan_core.workflow.arrays import Floats, Integers
 
 NEIGHBOURS = 24
 """Nearest neighbours of each atom: its first coordination shells."""
+SHELL = 1.25
+"""Distance, over that of the nearest neighbour, up to which neighbours are coordinated."""
 
 
 def descriptors(templates: Templates) -> Floats:
@@ -26,6 +31,25 @@ def descriptors(templates: Templates) -> Floats:
     Cells without volume have NaN.
     """
     out = np.full((len(templates), 1 + NEIGHBOURS), np.nan)
+    for index, size, distances, share in _by_kind(templates):
+        mean = distances.swapaxes(1, 2) @ share
+        out[index] = np.concatenate([np.log(size)[:, None], mean / np.cbrt(size)[:, None]], axis=1)
+    return out
+
+
+def coordination_numbers(templates: Templates) -> Floats:
+    """Neighbours of an atom up to :data:`SHELL` times the distance of its nearest, averaged over the atoms, (N,).
+
+    At most :data:`NEIGHBOURS` count. Cells without volume have NaN.
+    """
+    out = np.full(len(templates), np.nan)
+    for index, _, distances, share in _by_kind(templates):
+        out[index] = (distances <= SHELL * distances[..., :1]).sum(2) @ share
+    return out
+
+
+def _by_kind(templates: Templates) -> Iterator[tuple[NDArray[np.int64], Floats, Floats, Floats]]:
+    """Places in the batch, (n,); volume per atom, (n,) Å³; :func:`_nearest`; shares of sites, (sites,)."""
     for group in expand(templates):
         volume = np.abs(np.linalg.det(group.vectors)) / len(group.site)
         rows = np.flatnonzero(np.isfinite(volume) & (volume > 1e-4))
@@ -33,10 +57,7 @@ def descriptors(templates: Templates) -> Floats:
         # bound the memory of one step: pairs times 27 images
         step = max(1, 2_000_000 // (len(counts) * len(group.site) * 27))
         for chunk in (rows[i : i + step] for i in range(0, len(rows), step)):
-            mean = _nearest(group, chunk).swapaxes(1, 2) @ counts / counts.sum()
-            size = volume[chunk, None]
-            out[group.index[chunk]] = np.concatenate([np.log(size), mean / np.cbrt(size)], axis=1)
-    return out
+            yield group.index[chunk], volume[chunk], _nearest(group, chunk), counts / counts.sum()
 
 
 def _nearest(group: Expanded, rows: Integers) -> Floats:

@@ -1,1 +1,1 @@
-"""The generator: a Wasserstein GAN that learns templates, what it draws, and how good that is."""
+"""The generators: a Wasserstein GAN and a flow, which learn templates; what they draw, and how good that is."""

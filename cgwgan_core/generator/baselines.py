@@ -4,7 +4,7 @@ import numpy as np
 
 from cgwgan_core.crystallography.spacegroups import FREE, crystal_systems
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.encoding.lattice import cell_from_terms, cell_terms
+from cgwgan_core.generator.lattice import cell_from_terms, cell_terms
 
 NOISE = 0.02
 """Standard deviation of the noise of jittered copies: of fractional coordinates, and of the logarithms of a, b, c."""

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from cgwgan_core.crystallography.descriptor import NEIGHBOURS, descriptors
+from cgwgan_core.crystallography.descriptor import NEIGHBOURS, coordination_numbers, descriptors
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.fingerprint import fingerprints, isopointal_types
 from cgwgan_core.crystallography.spacegroups import constrain_cell
@@ -76,6 +76,11 @@ class Draws:
     def descriptor(self) -> Floats:
         """Of :mod:`.descriptor`; NaN for failures, (N, D)."""
         return self._each(descriptors, np.nan, 1 + NEIGHBOURS)
+
+    @cached_property
+    def coordination(self) -> Floats:
+        """Coordination numbers; NaN for failures, (N,)."""
+        return self._each(coordination_numbers, np.nan)
 
     def valid(self, options: TemplateOptions) -> Booleans:
         """Which draws have possible sites and no atoms too close, (N,)."""

@@ -15,15 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.baselines import independent, jittered, resampled
-from cgwgan_core.generator.checkpoint import TrainedModel
 from cgwgan_core.generator.distributions import interval
 from cgwgan_core.generator.draws import Draws
+from cgwgan_core.generator.model import Request, TrainedModel
 from cgwgan_core.generator.quality import judge
 from cgwgan_core.generator.sampling import sample
 from cgwgan_core.generator.selection import TemplateOptions
@@ -81,7 +80,7 @@ def makers(model: TrainedModel, train: Templates, held_out: Templates, n: int, p
     def reference(draw: Callable[..., Templates], real: Templates) -> Maker:
         return lambda seed: draw(real, n, np.random.default_rng(seed))
 
-    found: dict[str, Maker] = {"generator": lambda seed: sample(model, n, seed, pseudocount)}
+    found: dict[str, Maker] = {"generator": lambda seed: sample(model, n, seed, Request(pseudocount))}
     if len(held_out):
         found["held-out"] = reference(resampled, held_out)
     found["training"] = reference(resampled, train)
@@ -128,16 +127,20 @@ def latent_map(model: TrainedModel, real: Templates, drawn: Templates, seed: int
     :data:`POINTS`; neighbourhoods have a meaning in the picture, distances and axes have none (van der Maaten & Hinton,
     J. Mach. Learn. Res. 9, 2579 (2008)). One thread and a start from the principal components make it repeatable.
 
-    :returns: ``real`` and ``generated``: [x, y] of each; empty if fewer than two of a set can be encoded.
+    :returns: ``real`` and ``generated``: [x, y] of each; empty if the generator has no critic, or covers less than
+        two of a set.
     """
-    sides = [x[model.encoder.covers(x)] for x in (real, drawn)]
+    sides = [x[model.covers(x)] for x in (real, drawn)]
     n = min(POINTS, *map(len, sides))
     if n < 2:
         return {"real": [], "generated": []}
     random = np.random.default_rng(seed)
     chosen = [x[np.sort(random.choice(len(x), n, replace=False))] for x in sides]
-    with threadpool_limits(1), torch.no_grad():
-        latent = np.concatenate([model.critic.latent(model.encoder.encode(x)).numpy() for x in chosen])
+    with threadpool_limits(1):
+        vectors = [v for x in chosen if (v := model.latent(x)) is not None]
+        if not vectors:
+            return {"real": [], "generated": []}
+        latent = np.concatenate(vectors)
         tsne = TSNE(perplexity=min(PERPLEXITY, (2 * n - 1) / 3), init="pca", random_state=seed % 2**32, n_jobs=1)
         places = np.round(tsne.fit_transform(latent.astype(np.float64)).astype(float), 2).tolist()
     return {"real": places[:n], "generated": places[n:]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import wasserstein_distance
 
 from cgwgan_core.crystallography.asymmetric_unit import with_full_symmetry
 from cgwgan_core.crystallography.spacegroups import crystal_systems
@@ -26,7 +27,7 @@ from cgwgan_core.generator.distributions import (
 )
 from cgwgan_core.generator.draws import SEARCHED, Draws
 from cgwgan_core.generator.selection import DUPLICATE, REASONS, TemplateOptions
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Booleans, Floats
 
 FIRST = 1000
 """Draws of which the number of distinct templates is given besides that of all: it falls with their number."""
@@ -67,6 +68,11 @@ METRICS = {
     "js_letters": Metric("letters given the group, Jensen-Shannon", "distance, averaged in the same way"),
     "tv_n_atoms": Metric("atoms per cell, total variation", "½ Σ |p - q|; 0 is best"),
     "js_n_atoms": Metric("atoms per cell, Jensen-Shannon", "distance; 0 is best"),
+    "w_shortest": Metric("shortest distances, Wasserstein", "Å, between the distributions; 0 is best"),
+    "w_coordination": Metric(
+        "coordination numbers, Wasserstein",
+        "mean number of neighbours up to 1.25 times the distance of an atom's nearest; 0 is best",
+    ),
     "frechet": Metric("Fréchet distance", "d² of ln(V/n) and average minimum distances; 0 is best", 4),
     "density_overlap_held_out": Metric("number density, overlap with held-out", "as above, with the other side"),
     "frechet_held_out": Metric("Fréchet distance from held-out", "as above, from the other side of the split", 4),
@@ -87,6 +93,14 @@ are those of the symmetry that moyo finds, see :func:`discovery`.
 """
 
 
+BY_SITES = {
+    "share": Metric("share of draws", "with so many sites"),
+    "valid": Metric("valid", "as above, of these"),
+    "shortest": Metric("median shortest distance (Å)", "of these", 2),
+}
+"""Figures of the draws of one number of sites; in :func:`judge` the number follows after an underscore."""
+
+
 def judge(
     drawn: Draws,
     train: Draws,
@@ -99,8 +113,8 @@ def judge(
     :param train: the structures learnt from, which distributions are compared with.
     :param held_out: those kept back, none of whose isopointal types occurs in ``train``; may be empty.
     :param wanted: name -> isopointal types of which the recall is asked for, too.
-    :returns: ``n``, the keys of :data:`METRICS`, and ``recall_<name>`` of each in ``wanted``. NaN where a set is
-        empty.
+    :returns: ``n``, the keys of :data:`METRICS`, ``recall_<name>`` of each in ``wanted``, and the keys of
+        :data:`BY_SITES` for each number of sites of ``train``. NaN where a set is empty.
     """
     n = len(drawn)
     valid, usable = drawn.valid(options), drawn.usable(options)
@@ -125,6 +139,8 @@ def judge(
         **{f"js_{name}": jensen_shannon(mine[name], real[name]) for name in mine},
         "tv_letters": within(total_variation, *letters),
         "js_letters": within(jensen_shannon, *letters),
+        "w_shortest": _wasserstein(drawn.min_distance, train.min_distance),
+        "w_coordination": _wasserstein(drawn.coordination, train.coordination),
         "frechet": frechet(drawn.descriptor, train.descriptor),
         "density_overlap_held_out": _density_overlap(drawn.number_density, held_out.number_density),
         "frechet_held_out": frechet(drawn.descriptor, held_out.descriptor),
@@ -137,6 +153,7 @@ def judge(
         "distinct_first": 1000 * _ratio(first.pop("distinct"), first["draws"]),
         "distinct": 1000 * _ratio(last.pop("distinct"), last.pop("draws")),
         **last,
+        **_by_sites(drawn, valid, np.unique(train.templates.n_sites)),
     }
 
 
@@ -232,6 +249,22 @@ def _density_overlap(a: Floats, b: Floats) -> float:
     if not len(a) or not len(b):
         return float("nan")
     return overlap(histogram(a, DENSITY_EDGES), histogram(b, DENSITY_EDGES))
+
+
+def _by_sites(drawn: Draws, valid: Booleans, numbers: NDArray[np.int64]) -> dict[str, float]:
+    found = {}
+    for n in numbers.tolist():
+        here = drawn.templates.n_sites == n
+        found[f"share_{n}"] = _ratio(int(here.sum()), len(drawn))
+        found[f"valid_{n}"] = _ratio(int(valid[here].sum()), int(here.sum()))
+        found[f"shortest_{n}"] = float(np.median(drawn.min_distance[here])) if here.any() else float("nan")
+    return found
+
+
+def _wasserstein(a: Floats, b: Floats) -> float:
+    """Of two sets of numbers; what is not finite is left out, as are failures."""
+    a, b = (x[np.isfinite(x) & (x > 0)] for x in (a, b))
+    return float(wasserstein_distance(a, b)) if len(a) and len(b) else float("nan")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 from cgwgan_core.workflow.errors import InputError
 
-SHIPPED = Path(__file__).parent / "generator.ckpt"
-"""The checkpoint that comes with the package; docs/MODEL_CARD.md says what it is."""
+SHIPPED = {kind: Path(__file__).parent / kind / "shipped.ckpt" for kind in ("wgan", "flow")}
+"""The checkpoints that come with the package, by ``model.kind``; each has a model card in docs/."""
 MOST_BYTES = 1 << 26
 """Of what describes a checkpoint; the shipped one has 31 kB."""
 
@@ -23,6 +23,8 @@ class Scope:
     """Numbers of sites of the asymmetric unit, ascending."""
     groups: frozenset[int] | None
     """Space groups that may be asked for; ``None``: the encoder takes no condition."""
+    kind: str = "wgan"
+    """Its ``model.kind``."""
 
 
 class _Plain(pickle.Unpickler):
@@ -45,11 +47,12 @@ def scope_of(path: str | Path) -> Scope:
             (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
             if entry.file_size > MOST_BYTES:
                 raise ValueError("too long a description")
-            state = _Plain(io.BytesIO(archive.read(entry))).load()["encoder"]
+            content = _Plain(io.BytesIO(archive.read(entry))).load()
+        state, kind = content["encoder"], content["options"].get("kind", "wgan")
         # the encoder `continuous` has slots for sites, any of which may be empty
         least, most = state.get("min_sites", 1), state["max_sites"] if "max_sites" in state else state["n_slots"]
         groups = frozenset(map(int, state["groups"])) if "groups" in state else None
-        return Scope(tuple(range(int(least), int(most) + 1)), groups)
+        return Scope(tuple(range(int(least), int(most) + 1)), groups, str(kind))
     except Exception as error:  # noqa: BLE001 - unpickling what is no checkpoint may raise anything
         why = error.strerror if isinstance(error, OSError) else "it describes no generator"
         raise InputError(

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from pymatgen.core import Composition
+
 from cgwgan_core.crystallography.matching import Distinct
 from cgwgan_core.crystallography.spacegroups import numbers_of
-from cgwgan_core.generator.checkpoint import TrainedModel
+from cgwgan_core.generator.model import Request, TrainedModel
 from cgwgan_core.generator.sampling import CHUNK, sample
 from cgwgan_core.generator.selection import Selection, TemplateOptions, select
 from cgwgan_core.workflow.logs import progress
@@ -16,11 +18,31 @@ def samples_of_shard(samples: int, shard: int, shards: int) -> int:
     return samples * (shard + 1) // shards - samples * shard // shards
 
 
+def request_of(
+    pseudocount: float,
+    spacegroups: Sequence[int | str] | None,
+    formulas: Sequence[str] | None,
+    options: TemplateOptions,
+) -> Request:
+    """What to ask of a generator, so that as few draws as can be are refused later.
+
+    :param spacegroups: by number or by crystal system; ``None``: all.
+    :param formulas: of which the sites must be able to hold one; ``None``: any.
+    """
+    amounts = [tuple(round(n) for n in Composition(formula).values()) for formula in formulas or ()]
+    return Request(
+        pseudocount,
+        None if spacegroups is None else tuple(numbers_of(spacegroups)),
+        options.n_sites and tuple(options.n_sites),
+        options.max_atoms,
+        tuple(amounts),
+    )
+
+
 def selections(
     model: TrainedModel,
     samples: int,
-    pseudocount: float,
-    spacegroups: Sequence[int | str] | None,
+    request: Request,
     options: TemplateOptions,
     shard: int,
     run_seed: int,
@@ -28,14 +50,12 @@ def selections(
     """Draw the templates of a shard in batches of :data:`.sampling.CHUNK`, and select those to keep of each.
 
     :param samples: templates to draw, see :func:`samples_of_shard`.
-    :param pseudocount: see :func:`.sampling.sample`.
-    :param spacegroups: to draw from, by number or by crystal system; ``None``: all.
+    :param request: which to draw.
     :yields: the selection of each batch, without what repeats earlier ones of the shard.
-    :raises InputError: if the generator knows none of ``spacegroups``.
+    :raises InputError: if the generator knows nothing of what is asked for.
     """
     sizes = [min(CHUNK, samples - start) for start in range(0, samples, CHUNK)]
-    groups = None if spacegroups is None else numbers_of(spacegroups)
     seen = Distinct(options.tolerance)
     for i, size in enumerate(progress(sizes, len(sizes), f"batches of {CHUNK:,} templates")):
         seed = derive_seed(run_seed, "templates", shard, i)
-        yield select(sample(model, size, seed, pseudocount, groups), options, seen)
+        yield select(sample(model, size, seed, request), options, seen)

@@ -36,7 +36,12 @@ from cgwgan_core.results.funnel import Funnel, RunFiles
 from cgwgan_core.results.packs import coarse, packed, packed_json
 from cgwgan_core.results.rediscoveries import rediscoveries
 from cgwgan_core.results.rediscoveries import sentence as met_again
-from cgwgan_core.results.report_tables import potential_facts, quality_table, refusals_table
+from cgwgan_core.results.report_tables import (
+    potential_facts,
+    quality_by_sites,
+    quality_table,
+    refusals_table,
+)
 from cgwgan_core.results.selection_error import SelectionError, selection_error
 from cgwgan_core.results.text import NONE, fixed, formula_html, spacegroup_html
 from cgwgan_core.workflow import tables
@@ -112,6 +117,7 @@ def render(
         "calibration": _calibration(rows),
         "rounding": _rounding(found),
         "quality": quality_table(quality["figures"]),
+        "quality_by_sites": quality_by_sites(quality["figures"]),
         "judged_by": {name: quality[name] for name in ("samples", "seeds")},
         "dft": dft,
         "costs": spent,

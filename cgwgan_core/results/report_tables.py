@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.generator.quality import BY_SITES, METRICS
 from cgwgan_core.results import cells
 from cgwgan_core.results.cells import Cell, Table
 from cgwgan_core.results.findings import Row
@@ -62,6 +62,28 @@ def quality_table(found: Mapping[str, Mapping[str, Sequence[float | None]]]) -> 
         for key, metric in METRICS.items()
     ]
     return cells.table(("figure", *(head for name, head in SETS.items() if name in found), "meaning"), rows)
+
+
+def quality_by_sites(found: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Table:
+    """One row for each number of sites of the training structures: generated ones beside those.
+
+    :param found: ``figures`` of ``quality.json``.
+    """
+    sides = {"generated": found["generator"], "training": found["training"]}
+    numbers = sorted(int(key.removeprefix("share_")) for key in found["training"] if key.startswith("share_"))
+    rows = [
+        (
+            cells.number(n, 0),
+            *(
+                _interval(side[f"{key}_{n}"], metric.digits)
+                for key, metric in BY_SITES.items()
+                for side in sides.values()
+            ),
+        )
+        for n in numbers
+    ]
+    heads = [f"{metric.name}, {name}" for metric in BY_SITES.values() for name in sides]
+    return cells.table(("sites", *heads), rows)
 
 
 def _interval(interval: Sequence[float | None], digits: int) -> Cell:

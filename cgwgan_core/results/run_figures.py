@@ -473,22 +473,31 @@ def latent_figure(real: Sequence[Sequence[float]], generated: Sequence[Sequence[
     return {"data": data, "layout": layout}
 
 
+CURVES = {
+    "wasserstein": "Wasserstein distance",
+    "gradient_penalty": "gradient penalty",
+    "coordinates": "velocity of coordinates (Å²)",
+    "cell": "velocity of the cell",
+    "letters_nll": "-ln p(sites and letters | group)",
+}
+"""Columns of ``training.csv`` that are drawn, and what they are called."""
+
+
 def training_figure(curve: Mapping[str, ArrayLike]) -> Figure | None:
-    """The critic's estimate of the Wasserstein distance over the training, and its gradient penalty.
+    """Losses over the training: of a GAN the critic's, of a flow all.
 
     :param curve: columns of ``training.csv``.
     """
+    names = [name for name in CURVES if name in curve and not (name == "letters_nll" and "wasserstein" in curve)]
     data = []
-    for name, label, colour in (
-        ("wasserstein", "Wasserstein distance", BLUE),
-        ("gradient_penalty", "gradient penalty", GREY),
-    ):
-        step, value = (np.asarray(curve.get(column, []), dtype=float) for column in ("step", name))
+    for name, colour in zip(names, (BLUE, GREY, ORANGE), strict=False):
+        step, value = (np.asarray(curve[column], dtype=float) for column in ("step", name))
         if len(value):
             y = [None if not np.isfinite(v) else float(v) for v in value]
             line = {"color": colour, "width": 1}
-            data.append({"type": "scatter", "mode": "lines", "x": step.tolist(), "y": y, "name": label, "line": line})
-    layout = {"xaxis": {"title": {"text": "Generator step"}}, "yaxis": {"title": {"text": "Critic's estimate"}}}
+            trace = {"type": "scatter", "mode": "lines", "x": step.tolist(), "y": y, "name": CURVES[name], "line": line}
+            data.append(trace)
+    layout = {"xaxis": {"title": {"text": "Step"}}, "yaxis": {"title": {"text": "Loss"}}}
     return {"data": data, "layout": layout} if data else None
 
 

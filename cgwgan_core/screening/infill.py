@@ -3,11 +3,10 @@
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +17,26 @@ from cgwgan_core.crystallography.composition import reduced_formula
 from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, expand
 from cgwgan_core.screening.charges import OXIDATION_STATES, charge_balanced
-from cgwgan_core.workflow.arrays import Floats, Integers
+from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
 from cgwgan_core.workflow.errors import InputError
+from cgwgan_core.workflow.seeds import derive_seed
 
 VOLUMES = ("elements", "template")
 CHARGES = ("tag", "require")
-EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED = (
+EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED, OF_A_TEMPLATE = (
     "same crystal as another assignment",
     "atoms in the primitive cell",
     "another element is fixed on sites of that multiplicity",
     "formula not asked for",
     "share of an element out of bounds",
     "charges do not balance",
+    "candidates of one template",
 )
 """Why an assignment is no candidate, in the order of the tests."""
+MOST_WAYS = 2_000_000
+"""To put elements on the sites of one template."""
+REASON = "U64"
+"""Type of an array of reasons."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class InfillOptions:
     """Formulas that candidates may have, in any notation and multiple; ``None``: all."""
     max_atoms: int | None = None
     """Most atoms in a candidate's primitive cell; ``None``: no limit."""
+    per_template: int | None = None
+    """Most candidates of one template, chosen at random among those that nothing else refuses; ``None``: all."""
     fixed: Mapping[str, Sequence[int]] | None = None
     """Element -> Wyckoff multiplicities whose sites all hold it, and no other element; ``None``: none is fixed."""
     atomic_fractions: Mapping[str, Sequence[float]] | None = None
@@ -62,8 +69,9 @@ class InfillOptions:
         for name, choices in (("volume", VOLUMES), ("charge", CHARGES), ("oxidation_states", OXIDATION_STATES)):
             if getattr(self, name) not in choices:
                 raise InputError(f"infill.{name}: {getattr(self, name)!r} must be one of {', '.join(choices)}")
-        if self.max_atoms is not None and self.max_atoms < 1:
-            raise InputError(f"infill.max_atoms: {self.max_atoms} must be at least 1")
+        for name in ("max_atoms", "per_template"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"infill.{name}: {getattr(self, name)} must be at least 1")
         if self.formulas is not None:
             object.__setattr__(self, "formulas", tuple(self.formulas))
         multiplicities = [m for several in (self.fixed or {}).values() for m in several]
@@ -77,13 +85,25 @@ class InfillOptions:
 
 
 @cache
-def assignments(n_sites: int, elements: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """All ways to put elements on sites that use every element: 6 for 3 on 3 sites, 36 for 3 on 4.
+def assignments(n_sites: int, n_elements: int) -> NDArray[np.int8]:
+    """All ways to put elements on sites that use every element, in order: 6 for 3 on 3 sites, 5,796 on 8, (A, n_sites).
 
-    >>> len(assignments(3, ("Ba", "Ru", "O"))), len(assignments(4, ("Ba", "Ru", "O")))
-    (6, 36)
+    :raises InputError: if there are more than :data:`MOST_WAYS` with elements left out.
+
+    >>> len(assignments(3, 3)), len(assignments(4, 3)), len(assignments(8, 3))
+    (6, 36, 5796)
     """
-    return [choice for choice in product(elements, repeat=n_sites) if set(choice) == set(elements)]
+    ways = n_elements**n_sites
+    if ways > MOST_WAYS:
+        raise InputError(
+            f"templates.n_sites: {n_sites} sites take {n_elements} elements in {ways:,} ways, more than {MOST_WAYS:,};"
+            " name smaller numbers"
+        )
+    every = np.indices((n_elements,) * n_sites, dtype=np.int8).reshape(n_sites, -1).T
+    uses_all = np.ones(len(every), dtype=bool)
+    for element in range(n_elements):
+        uses_all &= (every == element).any(1)
+    return np.ascontiguousarray(every[uses_all])
 
 
 # ----------------------------------------------------------------------------------------------- volumes
@@ -169,19 +189,17 @@ def _nearest(points: Floats, positions: Floats, vectors: Floats) -> NDArray[np.i
     return nearest
 
 
-def _distinct(n_sites: int, elements: tuple[str, ...], exchanges: Sequence[tuple[int, ...]]) -> list[tuple[str, ...]]:
+def _distinct(every: NDArray[np.int8], exchanges: Sequence[tuple[int, ...]]) -> NDArray[np.int8]:
     """Assignments, of equal ones the first."""
-    every = assignments(n_sites, elements)
     if not exchanges:
         return every
-    kept: list[tuple[str, ...]] = []
-    seen: set[tuple[str, ...]] = set()
-    for choice in every:
-        if choice not in seen:
-            kept.append(choice)
-            # symmetries are a group, so all equal ones are one exchange away
-            seen.update(tuple(choice[j] for j in p) for p in exchanges)
-    return kept
+    first = np.ones(len(every), dtype=bool)
+    power = 16 ** np.arange(every.shape[1])[::-1]
+    number = every @ power
+    # symmetries are a group, so all equal ones are one exchange away
+    for exchange in exchanges:
+        first &= number <= every[:, list(exchange)] @ power
+    return every[first]
 
 
 # -------------------------------------------------------------------------------------------- candidates
@@ -207,58 +225,68 @@ class Candidates:
     """Reason -> number of assignments refused for it."""
 
 
-def infill(templates: Templates, elements: Sequence[str], options: InfillOptions) -> Candidates:
+def infill(
+    templates: Templates,
+    elements: Sequence[str],
+    options: InfillOptions,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Candidates:
     """Every distinct assignment of all the elements to the sites of every template, but for what options refuse.
 
     A template of fewer sites than elements takes none. Assignments are in order of the elements as given.
 
     :param elements: chemical symbols, each once.
+    :param names: of the templates; ``None``: their places. With the seed they decide which candidates
+        ``options.per_template`` keeps.
     :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``, if a formula asked
         for does not hold all the elements and no others, or if options name an element that is not among them.
     """
     elements = tuple(elements)
-    volumes = typical_volumes(elements) if options.volume == "elements" else {}
+    typical = np.array([*typical_volumes(elements).values()]) if options.volume == "elements" else None
     limits = _Limits.of(options, elements)
-    kept: list[_Filled] = []
+    found = Candidates(np.zeros(0, dtype=np.int64), [], [], [], np.zeros(0), 0, {})
     assigned = 0
     refused: Counter[str] = Counter()
     multiplicities, cells, sizes = templates.multiplicities, templates.volume, primitive_atoms(templates)
     exchanges = site_exchanges(templates)
+    places, scales = [found.template], [found.volume_scale]
     for i, n_sites in enumerate(templates.n_sites.tolist()):
-        every, distinct = assignments(n_sites, elements), _distinct(n_sites, elements, exchanges[i])
+        every = assignments(n_sites, len(elements))
+        choices = _distinct(every, exchanges[i])
         assigned += len(every)
-        refused[EQUIVALENT] += len(every) - len(distinct)
+        refused[EQUIVALENT] += len(every) - len(choices)
         if options.max_atoms is not None and sizes[i] > options.max_atoms:
-            refused[f"more than {options.max_atoms} {TOO_LARGE}"] += len(distinct)
+            refused[f"more than {options.max_atoms} {TOO_LARGE}"] += len(choices)
             continue
-        counts = multiplicities[i, :n_sites].tolist()
-        for choice in distinct:
-            total = _total(choice, counts)
-            formula = reduced_formula(tuple(sorted(total.items())))
-            if reason := limits.refusal(choice, counts, total, formula):
-                refused[reason] += 1
-                continue
-            typical = sum(volumes[e] * m for e, m in zip(choice, counts, strict=True)) if volumes else cells[i]
-            kept.append(_Filled(i, choice, formula, limits.balanced(formula), typical / cells[i]))
-    return Candidates(
-        template=np.array([filled.template for filled in kept], dtype=np.int64),
-        elements=[filled.elements for filled in kept],
-        formula=[filled.formula for filled in kept],
-        charge_balanced=[filled.charge_balanced for filled in kept],
-        volume_scale=np.array([filled.volume_scale for filled in kept], dtype=float),
+        counts = multiplicities[i, :n_sites]
+        totals = np.stack([(choices == e) @ counts for e in range(len(elements))], axis=1)
+        # compositions as one number each, which sorts faster than rows
+        _, first, kind = np.unique(
+            totals @ (counts.sum() + 1) ** np.arange(len(elements)), return_index=True, return_inverse=True
+        )
+        formulas, reasons = limits.of_compositions(totals[first])
+        reason = reasons[kind]
+        reason[limits.misplaced(choices, counts)] = OTHER_ELEMENT
+        for why, n in zip(*np.unique(reason[reason != ""], return_counts=True), strict=True):
+            refused[str(why)] += int(n)
+        kept = np.flatnonzero(reason == "")
+        if options.per_template is not None and len(kept) > options.per_template:
+            refused[f"beyond {options.per_template} {OF_A_TEMPLATE}"] += len(kept) - options.per_template
+            random = np.random.default_rng(derive_seed(seed, "infill", names[i] if names else str(i)))
+            kept = np.sort(random.choice(kept, options.per_template, replace=False))
+        found.elements.extend(tuple(elements[e] for e in choice) for choice in choices[kept].tolist())
+        found.formula.extend(formulas[k] for k in kind[kept].tolist())
+        places.append(np.full(len(kept), i))
+        scales.append(np.ones(len(kept)) if typical is None else totals[kept] @ typical / cells[i])
+    found.charge_balanced.extend(limits.balanced(formula) for formula in found.formula)
+    return replace(
+        found,
+        template=np.concatenate(places),
+        volume_scale=np.concatenate(scales),
         assigned=assigned,
         refused=dict(+refused),
     )
-
-
-class _Filled(NamedTuple):
-    """One row of :class:`Candidates`."""
-
-    template: int
-    elements: tuple[str, ...]
-    formula: str
-    charge_balanced: bool
-    volume_scale: float
 
 
 @dataclass(frozen=True)
@@ -266,13 +294,14 @@ class _Limits:
     """What options ask of the assignments of some elements."""
 
     options: InfillOptions
+    elements: tuple[str, ...]
     formulas: set[str] | None
     """Reduced formulas that are asked for; ``None``: all."""
-    fixed: dict[int, str]
-    """Multiplicity -> the element that all its sites hold."""
+    fixed: dict[int, int]
+    """Multiplicity -> place of the element that all its sites hold."""
 
     @classmethod
-    def of(cls, options: InfillOptions, elements: Sequence[str]) -> "_Limits":
+    def of(cls, options: InfillOptions, elements: tuple[str, ...]) -> "_Limits":
         """Of options, for some elements; an :class:`InputError` if they do not go together."""
         wanted = _wanted(options.formulas, elements)
         for name, limits in (("fixed", options.fixed), ("atomic_fractions", options.atomic_fractions)):
@@ -280,26 +309,33 @@ class _Limits:
                 raise InputError(
                     f"infill.{name}: {others[0]} is not in chemistry, {', '.join(elements)}; remove it there"
                 )
-        return cls(options, wanted, {m: element for element, ms in (options.fixed or {}).items() for m in ms})
+        fixed = {m: elements.index(element) for element, ms in (options.fixed or {}).items() for m in ms}
+        return cls(options, elements, wanted, fixed)
 
-    def refusal(
-        self, choice: Sequence[str], counts: Sequence[int], total: Mapping[str, int], formula: str
-    ) -> str | None:
-        """Why an assignment is no candidate; ``None`` if it is one.
+    def of_compositions(self, totals: NDArray[np.int64]) -> tuple[list[str], NDArray[np.str_]]:
+        """Reduced formulas, and why each composition is no candidate's; empty if it may be one's.
 
-        :param choice: element of each site.
-        :param counts: multiplicity of each site.
-        :param total: atoms of each element.
+        :param totals: atoms of each element, (C, elements).
         """
-        if any(self.fixed.get(m, e) != e for e, m in zip(choice, counts, strict=True)):
-            return OTHER_ELEMENT
+        rows = [dict(zip(self.elements, row, strict=True)) for row in totals.tolist()]
+        formulas = [reduced_formula(tuple(sorted(total.items()))) for total in rows]
+        reasons = [self._refusal(total, formula) for total, formula in zip(rows, formulas, strict=True)]
+        return formulas, np.array(reasons, dtype=REASON)
+
+    def misplaced(self, choices: NDArray[np.int8], counts: NDArray[np.int64]) -> Booleans:
+        """Which assignments, (A, sites), put another element where one is fixed, (A,)."""
+        wanted = np.array([self.fixed.get(m, -1) for m in counts.tolist()])
+        other: Booleans = ((wanted >= 0) & (choices != wanted)).any(1)
+        return other
+
+    def _refusal(self, total: Mapping[str, int], formula: str) -> str:
         if self.formulas is not None and formula not in self.formulas:
             return OTHER_FORMULA
         if not _within(total, self.options.atomic_fractions or {}):
             return OTHER_FRACTION
         if self.options.charge == "require" and not self.balanced(formula):
             return UNBALANCED
-        return None
+        return ""
 
     def balanced(self, formula: str) -> bool:
         """Whether charges balance by the rules of the options."""
@@ -330,13 +366,6 @@ def _wanted(formulas: Sequence[str] | None, elements: Sequence[str]) -> set[str]
             )
         wanted.add(composition.reduced_formula)
     return wanted
-
-
-def _total(choice: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for element, count in zip(choice, counts, strict=True):
-        total[element] = total.get(element, 0) + count
-    return total
 
 
 def _within(total: Mapping[str, int], fractions: Mapping[str, Sequence[float]]) -> bool:

@@ -18,7 +18,7 @@ from cgwgan_core.generator.scope import SHIPPED, Scope, scope_of
 from cgwgan_core.potentials.facts import M3GNET_FILES, OWN_SCALES, scale_of, trained_on
 from cgwgan_core.potentials.roles import JUDGE, VARIABLE, assign
 from cgwgan_core.screening.charges import can_balance
-from cgwgan_core.screening.infill import element_volumes
+from cgwgan_core.screening.infill import MOST_WAYS, element_volumes
 from cgwgan_core.screening.references import FILES, references
 from cgwgan_core.workflow.errors import InputError
 
@@ -115,12 +115,18 @@ def _of_generator(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
         config["model"]["init"], config["model"]["init"]
     )
     made = " or ".join(map(str, scope.n_sites))
+    if len(scope.n_sites) > 2 and scope.n_sites == tuple(range(scope.n_sites[0], scope.n_sites[-1] + 1)):
+        made = f"{scope.n_sites[0]} to {scope.n_sites[-1]}"
     widen = (
         "add larger numbers to training.n_sites"
         if own
-        else "name fewer, or train a generator of your own: --configfile configs/train.yaml, with larger numbers in"
+        else "name fewer, or take the flow of 1 to 8 sites: --configfile configs/wide.yaml"
+        if scope.kind == "wgan"
+        else "name fewer, or train one of your own: --configfile configs/train-wide.yaml, with larger numbers in"
         " training.n_sites"
     )
+    if scope.kind != config["model"]["kind"]:
+        yield f"model.kind: {config['model']['kind']} does not fit {name}; write {scope.kind}"
     kept = [n for n in scope.n_sites if drawn["n_sites"] is None or n in drawn["n_sites"]]
     if not kept:
         yield f"templates.n_sites: {name} has templates of {made} sites alone; name some of these, or null"
@@ -130,6 +136,11 @@ def _of_generator(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
         yield (
             f"templates.n_sites: {len(config['chemistry'])} elements do not fit on at most {max(kept)} sites; add "
             f"{max(scope.n_sites)}"
+        )
+    elif len(config["chemistry"]) ** max(kept) > MOST_WAYS:
+        yield (
+            f"templates.n_sites: {max(kept)} sites take {len(config['chemistry'])} elements in over {MOST_WAYS:,} ways;"
+            " name smaller numbers"
         )
     elif config["infill"]["formulas"]:
         yield from _of_formulas(config, Scope(tuple(kept), _groups(drawn["spacegroups"], scope)))
@@ -145,10 +156,11 @@ def _scope(config: Mapping[str, Any]) -> Scope:
     """What the run's generator will be able to draw, as far as it is known before."""
     init = config["model"]["init"]
     if init != "scratch":
-        return scope_of(SHIPPED if init == "pretrained" else init)
-    conditional = config["model"]["encoder"] != "continuous"
+        return scope_of(SHIPPED[config["model"]["kind"]] if init == "pretrained" else init)
+    conditional = config["model"]["kind"] == "flow" or config["model"]["encoder"] != "continuous"
     groups = frozenset(range(config["training"]["min_spacegroup"], 231))
-    return Scope(tuple(sorted(config["training"]["n_sites"])), groups if conditional else None)
+    sites = tuple(sorted(config["training"]["n_sites"]))
+    return Scope(sites, groups if conditional else None, config["model"]["kind"])
 
 
 def _groups(wanted: Sequence[int | str] | None, scope: Scope) -> frozenset[int] | None:

@@ -25,6 +25,7 @@ from cgwgan_core.database.kinds import JSON, TEXT, kind
 from cgwgan_core.database.read import SOURCES, read_database
 from cgwgan_core.database.record import Batch
 from cgwgan_core.database.streams import without_compression
+from cgwgan_core.generator.scope import scope_of
 from cgwgan_core.potentials.roles import JUDGE, SCREENING, SECOND, VARIABLE, assign
 from cgwgan_core.relaxation.known_phases import within
 from cgwgan_core.start.checks import mistakes
@@ -190,6 +191,7 @@ def _with_energies(structures: pa.Table, what: str) -> str:
 
 def overlay(request: Request, database: Database) -> str:
     """The run's own ``config.yaml``, with comments."""
+    generator = request.generator and request.generator.expanduser().resolve()
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("cgwgan_core.start", "."),
         trim_blocks=True,
@@ -203,7 +205,8 @@ def overlay(request: Request, database: Database) -> str:
         source=database.source,
         reads=SOURCES[database.source],
         path=database.path,
-        generator=request.generator and request.generator.expanduser().resolve(),
+        generator=generator,
+        kind=scope_of(generator).kind if generator and generator.exists() else "wgan",
         m3gnet=request.m3gnet and request.m3gnet.expanduser().resolve(),
         scale=None if request.quick else _scale("workstation"),
     )

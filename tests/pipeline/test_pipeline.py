@@ -14,7 +14,7 @@ from ase.db import connect
 
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.generator.quality import BY_SITES, METRICS
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.reference import TABLES
 from tests.support.workflow import ROOT, copy_run, snakemake
@@ -60,7 +60,7 @@ def test_the_generator_is_judged_beside_its_references(run: Path) -> None:
     found = json.loads((run / "results/quality.json").read_text())
     assert list(found["figures"]) == ["generator", "held-out", "training", "jittered", "independent"]
     for row in found["figures"].values():
-        assert set(row) == {"n", *METRICS}
+        assert set(row) == {"n", *METRICS, *(f"{key}_{n}" for key in BY_SITES for n in (3, 4))}
         assert row["n"] == [200, 0]
     assert found["figures"]["training"]["memorised"][0] > 0.95
     assert found["figures"]["held-out"]["memorised"][0] < 0.05

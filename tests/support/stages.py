@@ -17,9 +17,11 @@ from cgwgan_core.dft.engines import open_store
 from cgwgan_core.dft.geometries import RelaxOptions as DftRelaxOptions
 from cgwgan_core.dft.store import Store
 from cgwgan_core.dft.vasp_presets import DftOptions
-from cgwgan_core.generator.checkpoint import ModelOptions, load_generator, save
+from cgwgan_core.generator.checkpoint import load_generator, save
+from cgwgan_core.generator.options import ModelOptions
 from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.generator.shards import request_of
 from cgwgan_core.phonons.phonons import PhononOptions
 from cgwgan_core.potentials.load import load
 from cgwgan_core.relaxation.convergence import ConvergenceOptions
@@ -197,8 +199,8 @@ def _generate(run: Run) -> None:
     for i in range(SHARDS):
         generate.main(
             run.path("model/generator.ckpt"), run.shards("templates/{shard}.parquet")[i],
-            run.shards("templates/{shard}.json")[i], run.settings.samples, 3.0, ["cubic"], run.settings.templates,
-            i, SHARDS, 1, MADE_FROM,
+            run.shards("templates/{shard}.json")[i], run.settings.samples,
+            request_of(3.0, ["cubic"], None, run.settings.templates), run.settings.templates, i, SHARDS, 1, MADE_FROM,
         )  # fmt: skip
 
 
@@ -214,7 +216,7 @@ def _infill(run: Run) -> None:
     for i in range(SHARDS):
         infill.main(
             run.path("templates.parquet"), run.shards("candidates/{shard}.parquet")[i],
-            run.shards("candidates/{shard}.json")[i], CHEMISTRY, run.settings.infill, i, SHARDS, MADE_FROM,
+            run.shards("candidates/{shard}.json")[i], CHEMISTRY, run.settings.infill, i, SHARDS, 1, MADE_FROM,
         )  # fmt: skip
 
 
@@ -440,6 +442,6 @@ STAGES: Mapping[str, Callable[[Run], None]] = {
 
 def shipped_generator(path: str | Path, known: int) -> None:
     """Write the shipped generator, of the templates that it was trained on the first ones alone: reading takes less."""
-    model = load_generator(SHIPPED)
+    model = load_generator(SHIPPED["wgan"])
     few = {side: templates[:known] for side, templates in model.known.items()}
     save(replace(model, known=few), path, MADE_FROM)

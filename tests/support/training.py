@@ -1,13 +1,15 @@
 """Trainings small enough for a test."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgwgan_core.crystallography.spacegroups import constrain_cell
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel
-from cgwgan_core.generator.training import TrainingFiles, train
+from cgwgan_core.generator.options import ModelOptions
+from cgwgan_core.generator.steps import TrainingFiles
+from cgwgan_core.generator.training import train
 from cgwgan_core.workflow.provenance import Provenance
 
 SMALL = {"latent": 16, "generator": (32, 32), "critic": (32, 16), "batch_size": 32, "n_critic": 2}
@@ -32,8 +34,8 @@ def fit(
     held_out: Templates | None = None,
     save_every: int = 5,
     **options: object,
-) -> TrainedModel:
-    """Train on :func:`small_templates`, or other data, into a folder."""
+) -> Any:
+    """Train on :func:`small_templates`, or other data, into a folder: a model of the kind that options name."""
     data = small_templates() if data is None else data
     files = (folder / name for name in ("generator.ckpt", "training.csv", "scratch", "logs"))
     return train(

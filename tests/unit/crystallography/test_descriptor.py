@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from cgwgan_core.crystallography.descriptor import NEIGHBOURS, descriptors
+from cgwgan_core.crystallography.descriptor import NEIGHBOURS, coordination_numbers, descriptors
 from cgwgan_core.crystallography.spacegroups import letter_index
 from cgwgan_core.crystallography.templates import Templates, to_atoms
 from tests.support.random_templates import real_templates, templates
@@ -73,3 +73,17 @@ def test_cells_without_volume_have_none():
     flat.cell[0] = [4, 4, 0, 90, 90, 90]
     assert np.isnan(descriptors(flat)).all()
     assert descriptors(flat[:0]).shape == (0, 1 + NEIGHBOURS)
+
+
+def test_coordination_numbers_of_well_known_structures():
+    # CsCl: eight corners, and six centres of neighbouring cubes at 1.155 times the distance
+    for group, letters, coords, wanted in (
+        (225, "ab", [[0, 0, 0], [0.5, 0.5, 0.5]], 6),
+        (221, "ab", [[0, 0, 0], [0.5, 0.5, 0.5]], 14),
+        (225, "a", [[0, 0, 0]], 12),
+        (216, "ac", [[0, 0, 0], [0.25, 0.25, 0.25]], 4),
+    ):
+        assert coordination_numbers(cubic(group, letters, coords, 4.0))[0] == wanted
+    # fluorite: eight of each of four; four, and six of the own kind at 1.155 times the distance, of each of eight
+    fluorite = cubic(225, "ac", [[0, 0, 0], [0.25, 0.25, 0.25]], 5.5)
+    assert coordination_numbers(fluorite)[0] == pytest.approx((8 + 2 * 10) / 3)

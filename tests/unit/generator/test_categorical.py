@@ -19,9 +19,9 @@ from cgwgan_core.crystallography.spacegroups import (
     constrain_cell,
 )
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.encoding.categorical import N_CLASSES, NO_SITE, REACH, Categorical, choose
-from cgwgan_core.generator.encoding.lattice import cell_terms
-from cgwgan_core.generator.encoding.protocol import Encoded
+from cgwgan_core.generator.lattice import cell_terms
+from cgwgan_core.generator.wgan.encoding.categorical import N_CLASSES, NO_SITE, REACH, Categorical, choose
+from cgwgan_core.generator.wgan.encoding.protocol import Encoded
 from cgwgan_core.workflow.errors import InputError
 from tests.support.encoding import all_groups, assert_same
 

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.spacegroups import CELL_FREE, FREE, MULTIPLICITY, cell_vectors, constrain_cell
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.collisions import Geometry, ShortestDistances
-from cgwgan_core.generator.encoding.categorical import Categorical
+from cgwgan_core.generator.wgan.collisions import Geometry, ShortestDistances
+from cgwgan_core.generator.wgan.encoding.categorical import Categorical
 
 
 def crowded(copies: int = 6) -> Templates:

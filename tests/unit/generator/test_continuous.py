@@ -16,16 +16,19 @@ from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.matching import Distinct, Tolerances
 from cgwgan_core.crystallography.spacegroups import MULTIPLICITY, N_FREE, constrain_cell
 from cgwgan_core.crystallography.templates import Templates, expand
-from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel, build, load_generator
+from cgwgan_core.generator.checkpoint import load_generator
 from cgwgan_core.generator.distributions import DENSITY_EDGES
 from cgwgan_core.generator.draws import Draws
-from cgwgan_core.generator.encoding.continuous import SITE, WHOLE, Continuous
-from cgwgan_core.generator.encoding.encoders import ENCODERS
-from cgwgan_core.generator.encoding.protocol import Encoded
+from cgwgan_core.generator.model import Request
+from cgwgan_core.generator.options import ModelOptions
 from cgwgan_core.generator.quality import judge
-from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.sampling import sample
 from cgwgan_core.generator.selection import TemplateOptions, select
-from cgwgan_core.generator.training import WGANGP
+from cgwgan_core.generator.wgan.encoding.continuous import SITE, WHOLE, Continuous
+from cgwgan_core.generator.wgan.encoding.encoders import ENCODERS
+from cgwgan_core.generator.wgan.encoding.protocol import Encoded
+from cgwgan_core.generator.wgan.model import WganModel, build
+from cgwgan_core.generator.wgan.training import WGANGP
 from cgwgan_core.workflow.errors import InputError
 from tests.support.random_templates import random_template, real_templates
 from tests.support.training import fit
@@ -274,7 +277,7 @@ def test_every_output_gets_a_gradient() -> None:
         assert (parameter.grad.abs() > 0).all()
 
 
-def fit_continuous(folder: Path, steps: int = 60, data: Templates | None = None, **options: object) -> TrainedModel:
+def fit_continuous(folder: Path, steps: int = 60, data: Templates | None = None, **options: object) -> WganModel:
     data, held_out = real_templates() if data is None else data, real_templates(150, seed=9)
     return fit(folder, steps, data=data, held_out=held_out, save_every=30, **{"encoder": "continuous", **options})
 
@@ -295,7 +298,7 @@ def test_training_end_to_end(trained: Path, caplog: pytest.LogCaptureFixture) ->
     assert ",-0\n" not in (trained / "training.csv").read_text()
     model = load_generator(trained / "generator.ckpt")
     assert isinstance(model.encoder, Continuous)
-    found = sample(model, 500, 1, PSEUDOCOUNT)
+    found = sample(model, 500, 1)
     assert len(found) == 500
     assert set(found.spacegroup) <= set(range(166, 222))
     refused = select(found, TemplateOptions(), Distinct(Tolerances())).refused
@@ -313,7 +316,8 @@ def test_score_counts_groups_that_are_left_out() -> None:
     data = real_templates()
     encoder = Continuous.fit(data)
     options = ModelOptions(latent=4, generator=(8,), critic=(8,), encoder="continuous")
-    module = WGANGP(*build(encoder, options, 0), encoder.encode(data), np.ones(len(data)), data, options, 1)
+    model = WganModel(encoder, *build(encoder, options, 0), options, "", 0, {})
+    module = WGANGP(model, data, np.ones(len(data)), data, options, 1)
     one = data[data.spacegroup == 221][:1]
     encoded = encoder.encode(one)
     head = module.averaged.head
@@ -342,9 +346,7 @@ def test_checkpoint_holds_the_encoder(trained: Path, tmp_path: Path) -> None:
     assert (tmp_path / "generator.ckpt").read_bytes() == (trained / "generator.ckpt").read_bytes()
     assert again.encoder.state() == first.encoder.state()
     for name in ("spacegroup", "cell", "letters", "coords"):
-        assert_array_equal(
-            getattr(sample(first, 50, 2, PSEUDOCOUNT), name), getattr(sample(again, 50, 2, PSEUDOCOUNT), name)
-        )
+        assert_array_equal(getattr(sample(first, 50, 2), name), getattr(sample(again, 50, 2), name))
     with pytest.raises(InputError, match=r"model.encoder is categorical here and continuous there"):
         fit_continuous(tmp_path, encoder="categorical", init=str(trained / "generator.ckpt"))
 
@@ -354,13 +356,13 @@ def test_it_learns(tmp_path: Path) -> None:
     data = real_templates()
     data = data[data.spacegroup == 221]
 
-    def right(model: TrainedModel) -> float:
-        found = sample(model, 1000, 0, PSEUDOCOUNT)
+    def right(model: WganModel) -> float:
+        found = sample(model, 1000, 0)
         near = np.abs(found.cell[:, 0] - 4) < 0.3
         return ((found.spacegroup == 221) & (found.letters == data.letters[0]).all(1) & near).mean()
 
     model = fit_continuous(tmp_path, steps=200, data=data, learning_rate=1e-3, n_critic=3, ema=0.98)
-    untrained = TrainedModel(model.encoder, *build(model.encoder, model.options, 0), model.options, "", 0, {})
+    untrained = WganModel(model.encoder, *build(model.encoder, model.options, 0), model.options, "", 0, {})
     assert right(untrained) < 0.2
     assert right(model) > 0.9
 
@@ -368,9 +370,9 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_nothing_can_be_asked_of_it(trained: Path) -> None:
     model = load_generator(trained / "generator.ckpt")
     with pytest.raises(InputError, match="space groups cannot be asked for"):
-        sample(model, 5, 1, PSEUDOCOUNT, spacegroups=[221])
+        sample(model, 5, 1, Request(spacegroups=(221,)))
     # nor does it choose anything that pseudocount could change
-    assert_array_equal(sample(model, 5, 1, 0).coords, sample(model, 5, 1, 9).coords)
+    assert_array_equal(sample(model, 5, 1, Request(0)).coords, sample(model, 5, 1, Request(9)).coords)
     noise = model.generator.noise(4, torch.Generator().manual_seed(0))
     like = model.encoder.encode(real_templates(4))
     with pytest.raises(InputError, match="space groups cannot be asked for"):

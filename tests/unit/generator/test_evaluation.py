@@ -10,13 +10,14 @@ import pytest
 
 from cgwgan_core.generator import evaluation
 from cgwgan_core.generator.baselines import resampled
-from cgwgan_core.generator.checkpoint import TrainedModel, load_generator
+from cgwgan_core.generator.checkpoint import load_generator
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import evaluate, latent_map, makers, summary
-from cgwgan_core.generator.quality import METRICS
-from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.quality import BY_SITES, METRICS
+from cgwgan_core.generator.sampling import sample
 from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.generator.wgan.model import WganModel
 from cgwgan_core.workflow import tables
 from tests.support.random_templates import real_templates
 
@@ -24,8 +25,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def model() -> TrainedModel:
-    return load_generator(SHIPPED)
+def model() -> WganModel:
+    return load_generator(SHIPPED["wgan"])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_every_set_has_every_figure_and_as_many_draws(model):
     assert list(sets) == ["generator", "held-out", "training", "jittered", "independent"]
     found = evaluate(sets, train, held_out, [1, 2], TemplateOptions())
     for row in found.values():
-        assert set(row) == {"n", *METRICS}
+        assert set(row) == {"n", *METRICS, *(f"{key}_{n}" for key in BY_SITES for n in set(train.templates.n_sites))}
         assert row["n"] == (30, 0)
     assert found["training"]["memorised"][0] == found["held-out"]["recall_held_out"][0] == 1.0
     assert found["training"]["recall_held_out"][0] == found["held-out"]["memorised"][0] == 0.0
@@ -71,7 +72,7 @@ def test_a_summary_has_means_and_intervals_and_nothing_for_what_is_undefined():
 
 
 def test_the_critics_score_is_linear_in_its_latent_space(model):
-    encoded = model.encoder.encode(sample(model, 20, 0, PSEUDOCOUNT))
+    encoded = model.encoder.encode(sample(model, 20, 0))
     latent = model.critic.latent(encoded)
     assert latent.shape == (20, 2 * model.options.critic[-1])
     assert np.allclose(
@@ -81,7 +82,7 @@ def test_the_critics_score_is_linear_in_its_latent_space(model):
 
 def test_the_latent_map_is_repeatable_and_keeps_neighbours(model, monkeypatch):
     monkeypatch.setattr(evaluation, "POINTS", 40)
-    drawn = sample(model, 300, 0, PSEUDOCOUNT)
+    drawn = sample(model, 300, 0)
     kinds = [drawn[drawn.spacegroup == number] for number in (225, 62)]
     assert min(map(len, kinds)) >= 10
     random = np.random.default_rng(0)
@@ -97,7 +98,7 @@ def test_the_latent_map_is_repeatable_and_keeps_neighbours(model, monkeypatch):
 
 
 def test_too_few_templates_make_no_map(model):
-    drawn = sample(model, 5, 0, PSEUDOCOUNT)
+    drawn = sample(model, 5, 0)
     assert latent_map(model, drawn[:1], drawn, 0) == {"real": [], "generated": []}
     assert len(latent_map(model, drawn[:2], drawn, 0)["real"]) == 2
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from cgwgan_core.crystallography.spacegroups import (
     cell_volume,
 )
-from cgwgan_core.generator.encoding.lattice import cell_from_terms, cell_terms
+from cgwgan_core.generator.lattice import cell_from_terms, cell_terms
 from tests.support.encoding import all_groups
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.testing import assert_allclose
 
-from cgwgan_core.generator.encoding.categorical import Categorical
-from cgwgan_core.generator.encoding.protocol import Encoded
-from cgwgan_core.generator.networks import Attention, Critic
+from cgwgan_core.generator.wgan.encoding.categorical import Categorical
+from cgwgan_core.generator.wgan.encoding.protocol import Encoded
+from cgwgan_core.generator.wgan.networks import Attention, Critic
 from tests.support.training import small_templates
 
 

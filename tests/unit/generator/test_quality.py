@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.draws import Draws, has_symmetry, spacegroups_found
-from cgwgan_core.generator.quality import METRICS, discovery, judge, yields
+from cgwgan_core.generator.quality import BY_SITES, METRICS, discovery, judge, yields
 from cgwgan_core.generator.selection import TemplateOptions
 from tests.support.random_templates import real_templates, templates
 
@@ -21,6 +21,7 @@ PERFECT = (
 ZERO = (
     "tv_spacegroup", "js_spacegroup", "tv_crystal_system", "js_crystal_system", "tv_letters", "js_letters",
     "tv_n_atoms", "js_n_atoms", "frechet", "frechet_held_out", "tv_spacegroup_distinct", "novel", "novel_fingerprints",
+    "w_shortest", "w_coordination",
 )  # fmt: skip
 
 
@@ -75,7 +76,12 @@ def test_real_structures_are_judged_as_themselves():
     real = Draws(real_templates())
     found = judge(real, real, real, OPTIONS)
     assert found["n"] == 400
-    assert set(found) == {"n", *METRICS}
+    sites = set(real.templates.n_sites.tolist())
+    assert set(found) == {"n", *METRICS, *(f"{key}_{n}" for key in BY_SITES for n in sites)}
+    assert sum(found[f"share_{n}"] for n in sites) == pytest.approx(1.0)
+    for n in sites:
+        assert found[f"valid_{n}"] == 1.0
+        assert found[f"shortest_{n}"] == np.median(real.min_distance[real.templates.n_sites == n])
     for name in PERFECT:
         assert found[name] == pytest.approx(1.0), name
     for name in ZERO:

@@ -15,8 +15,8 @@ from tests.support.training import fit
 
 
 def test_the_shipped_generator() -> None:
-    encoder = load_generator(SHIPPED).encoder
-    assert scope_of(SHIPPED) == Scope((3, 4), frozenset(encoder.groups.tolist()))
+    encoder = load_generator(SHIPPED["wgan"]).encoder
+    assert scope_of(SHIPPED["wgan"]) == Scope((3, 4), frozenset(encoder.groups.tolist()))
 
 
 def test_the_encoder_continuous_takes_no_groups(tmp_path: Path) -> None:

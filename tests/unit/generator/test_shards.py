@@ -5,15 +5,18 @@ import pytest
 from cgwgan_core.crystallography.matching import Distinct
 from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator import shards
-from cgwgan_core.generator.checkpoint import TrainedModel, load_generator
-from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.checkpoint import load_generator
 from cgwgan_core.generator.scope import SHIPPED
 from cgwgan_core.generator.selection import TemplateOptions
+from cgwgan_core.generator.shards import request_of
+from cgwgan_core.generator.wgan.model import WganModel
+
+WANTED = request_of(3.0, ["cubic", 62], None, TemplateOptions())
 
 
 @pytest.fixture(scope="module")
-def model() -> TrainedModel:
-    return load_generator(SHIPPED)
+def model() -> WganModel:
+    return load_generator(SHIPPED["wgan"])
 
 
 @pytest.mark.parametrize(("samples", "number"), [(10, 4), (3, 8), (120_000, 7)])
@@ -23,12 +26,12 @@ def test_shards_share_out_all_samples(samples: int, number: int) -> None:
     assert max(each) - min(each) <= 1
 
 
-def test_batches_and_shards_differ_and_nothing_repeats(model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_and_shards_differ_and_nothing_repeats(model: WganModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "CHUNK", 60)
     options = TemplateOptions()
 
     def found(shard: int) -> list[Templates]:
-        drawn = shards.selections(model, 100, PSEUDOCOUNT, ["cubic", 62], options, shard, run_seed=1)
+        drawn = shards.selections(model, 100, WANTED, options, shard, run_seed=1)
         return [selection.found for selection in drawn]
 
     first, second = found(0)
@@ -39,7 +42,7 @@ def test_batches_and_shards_differ_and_nothing_repeats(model: TrainedModel, monk
     assert (found(1)[0].cell[:5] != first.cell[:5]).any()
 
 
-def test_only_the_groups_that_are_asked_for_are_drawn(model: TrainedModel) -> None:
-    (selection,) = shards.selections(model, 50, PSEUDOCOUNT, ["cubic", 62], TemplateOptions(), 0, run_seed=1)
+def test_only_the_groups_that_are_asked_for_are_drawn(model: WganModel) -> None:
+    (selection,) = shards.selections(model, 50, WANTED, TemplateOptions(), 0, run_seed=1)
     assert all(group == 62 or group >= 195 for group in selection.requested.tolist())
     assert {62} < set(selection.requested.tolist())

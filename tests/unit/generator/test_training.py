@@ -9,12 +9,15 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.checkpoint import ModelOptions, TrainedModel, build, load_generator
-from cgwgan_core.generator.encoding.categorical import Categorical
-from cgwgan_core.generator.encoding.protocol import Encoded
-from cgwgan_core.generator.sampling import PSEUDOCOUNT, sample
+from cgwgan_core.generator.checkpoint import load_generator
+from cgwgan_core.generator.options import ModelOptions
+from cgwgan_core.generator.sampling import sample
 from cgwgan_core.generator.scope import SHIPPED
-from cgwgan_core.generator.training import LOSSES, WGANGP, draw_weights, gradient_penalty
+from cgwgan_core.generator.training import draw_weights
+from cgwgan_core.generator.wgan.encoding.categorical import Categorical
+from cgwgan_core.generator.wgan.encoding.protocol import Encoded
+from cgwgan_core.generator.wgan.model import WganModel, build
+from cgwgan_core.generator.wgan.training import WGANGP, gradient_penalty
 from cgwgan_core.workflow.errors import InputError
 from tests.support.training import SMALL, fit, small_templates
 
@@ -46,7 +49,7 @@ def test_gradient_penalty_takes_one_norm_over_both_parts(length: float, penalty:
 def test_training_leaves_what_it_declares(trained: Path) -> None:
     assert {p.name for p in trained.iterdir()} == {"generator.ckpt", "training.csv", "logs"}
     header, *rows = (trained / "training.csv").read_text().splitlines()
-    assert header == ",".join(("step", *LOSSES))
+    assert header == ",".join(("step", *WGANGP.losses))
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, 13))
     assert np.isfinite([[float(x) for x in row.split(",")] for row in rows]).all()
     assert len((trained / "logs/csv/metrics.csv").read_text().splitlines()) == 13
@@ -84,8 +87,8 @@ def test_it_learns(tmp_path: Path) -> None:
     """Shares of the groups, the free coordinate and the spread of densities approach those of the data."""
     data = small_templates()
 
-    def misfit(model: TrainedModel) -> np.ndarray:
-        found = sample(model, 2000, 0, PSEUDOCOUNT)
+    def misfit(model: WganModel) -> np.ndarray:
+        found = sample(model, 2000, 0)
         share = abs((found.spacegroup == 166).mean() - 0.8)
         right = abs((found.letters[:, :3] == [0, 1, 2]).all(1).mean() - 0.8)
         there = (found.letters == 2) & (found.spacegroup[:, None] == 166)
@@ -95,7 +98,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
     model = fit(tmp_path, steps=250, data=data, save_every=250, learning_rate=1e-3, ema=0.98, collisions=0.0)
     fresh = Categorical.fit(data)
-    before = TrainedModel(fresh, *build(fresh, model.options, 0), model.options, "", 0, {})
+    before = WganModel(fresh, *build(fresh, model.options, 0), model.options, "", 0, {})
     assert (misfit(model) < [0.1, 0.15, 0.03, 0.2]).all(), misfit(model)
     assert (misfit(before)[2:] > [0.05, 0.3]).all(), misfit(before)
 
@@ -137,7 +140,7 @@ def test_samples_come_from_the_averaged_weights(tmp_path: Path) -> None:
 def test_checkpoint_as_it_is(trained: Path, tmp_path: Path) -> None:
     fit(tmp_path, steps=0, init=str(trained / "generator.ckpt"))
     assert (tmp_path / "generator.ckpt").read_bytes() == (trained / "generator.ckpt").read_bytes()
-    assert (tmp_path / "training.csv").read_text() == ",".join(("step", *LOSSES)) + "\n"
+    assert (tmp_path / "training.csv").read_text() == ",".join(("step", *WGANGP.losses)) + "\n"
 
 
 def test_training_goes_on_from_a_checkpoint(trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +177,8 @@ def test_rows_are_drawn_by_weight() -> None:
     encoder = Categorical.fit(data)
     options = ModelOptions(**SMALL)
     weights = np.where(data.spacegroup == 12, 0.0, 1.0)
-    module = WGANGP(*build(encoder, options, 0), encoder.encode(data), weights, data[:0], options, 1)
+    model = WganModel(encoder, *build(encoder, options, 0), options, "", 0, {})
+    module = WGANGP(model, data, weights, data[:0], options, 1)
     drawn = [module.draw(torch.Generator().manual_seed(i), 32).whole[:, 0] for i in range(5)]
     assert not torch.cat(drawn).any(), "group 12, the first, has no weight"
 
@@ -210,9 +214,9 @@ def test_few_held_out_templates_choose_nothing(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_training_goes_on_from_the_checkpoint_of_the_package(tmp_path: Path) -> None:
-    start = load_generator(SHIPPED)
+    start = load_generator(SHIPPED["wgan"])
     options = {k: getattr(ModelOptions(), k) for k in ("latent", "generator", "critic")}
-    model = fit(tmp_path, steps=2, data=sample(start, 200, 0, PSEUDOCOUNT), init="pretrained", **options)
+    model = fit(tmp_path, steps=2, data=sample(start, 200, 0), init="pretrained", **options)
     assert model.steps == start.steps + 2
     assert len(model.known["train"]) == len(start.known["train"]) + 200
     assert len(model.known["held-out"]) == len(start.known["held-out"])

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 from cgwgan_core.crystallography.fingerprint import isopointal_types
 from cgwgan_core.crystallography.templates import Templates
-from cgwgan_core.generator.encoding.categorical import Categorical
 from cgwgan_core.generator.selection import impossible_sites
+from cgwgan_core.generator.wgan.encoding.categorical import Categorical
 from tests.support.encoding import all_groups, assert_same
 
 

@@ -28,9 +28,9 @@ from cgwgan_core.database.training_set import TrainingOptions, select_training
 from cgwgan_core.dft.crystals import CANDIDATE, CrystalOptions
 from cgwgan_core.generator.draws import Draws
 from cgwgan_core.generator.evaluation import summary
-from cgwgan_core.generator.quality import METRICS
+from cgwgan_core.generator.quality import BY_SITES, METRICS
 from cgwgan_core.generator.selection import Selection
-from cgwgan_core.generator.training import LOSSES
+from cgwgan_core.generator.wgan.training import WGANGP
 from cgwgan_core.phonons.phonons import PhononOptions, PhononResult
 from cgwgan_core.phonons.shards import crystals_of_shard
 from cgwgan_core.relaxation.known_crystals import KNOWN_CRYSTALS, report
@@ -252,18 +252,19 @@ def _write_database(files: dict[str, Any], put: Callable[..., str]) -> pa.Table:
 
 def _write_model(files: dict[str, Any], folder: Path, training: pa.Table) -> None:
     rng = np.random.default_rng(0)
-    curve = 3 * np.exp(-np.arange(250) / 50)[:, None] + 0.2 * rng.normal(size=(250, len(LOSSES)))
-    lines = [",".join(["step", *LOSSES])]
+    curve = 3 * np.exp(-np.arange(250) / 50)[:, None] + 0.2 * rng.normal(size=(250, len(WGANGP.losses)))
+    lines = [",".join(["step", *WGANGP.losses])]
     lines += [",".join([f"{10 * i}", *(f"{loss:.4f}" for loss in row)]) for i, row in enumerate(curve)]
     files["training_curve"] = str(folder / "model/training.csv")
     write_text(files["training_curve"], "\n".join(lines) + "\n")
     sets = ["generator", "held-out", "training", "jittered", "independent"]
     side = Draws(Templates.from_table(training.filter(pc.equal(training["split"], "train"))))
     real = side.templates[side.distinct]
+    keys = [*METRICS, *(f"{key}_{n}" for key in BY_SITES for n in (3, 4))]
     content = {
         "samples": 500,
         "seeds": 3,
-        "figures": {name: summary([{key: rng.uniform() for key in METRICS} for _ in range(3)]) for name in sets},
+        "figures": {name: summary([{key: rng.uniform() for key in keys} for _ in range(3)]) for name in sets},
         "latent": {side: rng.normal(0, 5, (40, 2)).round(2).tolist() for side in ("real", "generated")},
         "training": {name: getattr(real, name).tolist() for name in ("spacegroup", "n_atoms", "number_density")},
         "made_from": MADE_FROM.metadata(),

@@ -392,6 +392,12 @@ def test_quality_is_that_of_its_file(rendered):
             mean, half = found[name][key]
             assert cell == f"{mean:.{metric.digits}f} ± {half:.{metric.digits}f}"
 
+    heads, *rows = Page(html).tables["By number of sites"]
+    assert heads[0] == "sites"
+    assert [row[0] for row in rows] == ["3", "4"]
+    mean, half = found["generator"]["valid_4"]
+    assert rows[1][heads.index("valid, generated")] == f"{mean:.3f} ± {half:.3f}"
+
 
 @pytest.mark.parametrize(("stable", "chosen"), [(2, 5), (0, 4), (0, 0)])
 def test_the_page_stands_alone(rendered, stable, chosen):
@@ -541,7 +547,7 @@ def test_a_training_that_logged_nothing_and_an_empty_held_out_set_are_fine(run_f
     Path(files.quality).write_text(json.dumps(quality | {"latent": {"real": [], "generated": []}}))
     page = Page(drawn(files, config))
     assert "held-out" not in page.tables["Quality of the generator"][0]
-    assert "The critic's latent space: the critic's latent space was not drawn." in page.sections["trust"]
+    assert "The critic's latent space: this generator has no critic, or drew too little." in page.sections["trust"]
 
 
 def test_provenance_names_config_versions_and_digests(rendered, config):

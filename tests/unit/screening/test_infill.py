@@ -1,5 +1,7 @@
 """Every distinct assignment, its formula, its volume."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -9,6 +11,7 @@ from cgwgan_core.crystallography.structures import atoms_to_structure
 from cgwgan_core.crystallography.templates import Templates, to_atoms
 from cgwgan_core.screening.infill import (
     EQUIVALENT,
+    OF_A_TEMPLATE,
     OTHER_ELEMENT,
     OTHER_FORMULA,
     OTHER_FRACTION,
@@ -25,13 +28,12 @@ from tests.support.crystals import perovskite_template
 
 
 @pytest.mark.parametrize(
-    ("sites", "elements", "number"), [(3, 3, 6), (4, 3, 36), (4, 4, 24), (3, 2, 6), (3, 1, 1), (2, 3, 0)]
+    ("sites", "elements", "number"), [(3, 3, 6), (4, 3, 36), (4, 4, 24), (3, 2, 6), (3, 1, 1), (2, 3, 0), (8, 3, 5796)]
 )
 def test_numbers_of_assignments(sites: int, elements: int, number: int) -> None:
-    symbols = ("Ba", "Ru", "O", "Ti")[:elements]
-    found = assignments(sites, symbols)
+    found = [tuple(choice) for choice in assignments(sites, elements).tolist()]
     assert len(found) == len(set(found)) == number
-    assert all(set(choice) == set(symbols) for choice in found)
+    assert found == [choice for choice in product(range(elements), repeat=sites) if len(set(choice)) == elements]
 
 
 def test_formulas_are_those_of_the_atoms() -> None:
@@ -101,7 +103,7 @@ SAMPLES = {
 def test_equal_assignments_are_those_that_structurematcher_calls_equal(name: str) -> None:
     sample, n = SAMPLES[name]
     symbols = ["Ba", "Ru", "O"][:n]
-    every = assignments(int(sample.n_sites[0]), tuple(symbols))
+    every = [[symbols[e] for e in choice] for choice in assignments(int(sample.n_sites[0]), n).tolist()]
     matcher = StructureMatcher(ltol=1e-3, stol=1e-3, angle_tol=0.05)
     distinct: list[Structure] = []
     for choice in every:
@@ -112,6 +114,25 @@ def test_equal_assignments_are_those_that_structurematcher_calls_equal(name: str
     filled = infill(sample, symbols, InfillOptions("template"))
     assert len(filled.elements) == len(distinct)
     assert filled.assigned == len(every) == len(filled.elements) + filled.refused.get(EQUIVALENT, 0)
+
+
+def test_a_template_may_be_kept_from_having_too_many() -> None:
+    """The same ones whatever shares the batch, others by another seed; what is left out is counted."""
+    general = template(2, [8] * 8, np.random.default_rng(0).random((8, 3)), [9, 10, 11, 80, 85, 95])
+    symbols = ["Ba", "Ru", "O"]
+    every = infill(general, symbols, InfillOptions())
+    assert len(every.elements) == every.assigned == 5796
+    some = infill(general, symbols, InfillOptions(per_template=20, charge="require"), ["t7"], 1)
+    assert len(some.elements) == 20
+    assert all(some.charge_balanced)
+    balanced = [choice for choice, right in zip(every.elements, every.charge_balanced, strict=True) if right]
+    assert set(some.elements) < set(balanced)
+    assert some.elements == sorted(some.elements, key=balanced.index)
+    assert some.refused == {UNBALANCED: 5796 - len(balanced), f"beyond 20 {OF_A_TEMPLATE}": len(balanced) - 20}
+    two = Templates.concat([perovskite_template(), general])
+    both = infill(two, symbols, InfillOptions(per_template=20, charge="require"), ["t6", "t7"], 1)
+    assert both.elements[-20:] == some.elements
+    assert infill(general, symbols, InfillOptions(per_template=20), ["t7"], 2).elements != some.elements
 
 
 def test_exchanges_leave_sites_whole() -> None:

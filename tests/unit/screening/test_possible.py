@@ -46,7 +46,7 @@ def told(folder: str | None = None, **changes: Any) -> list[str]:
         ({"chemistry": ["Ba", "Sr", "Ru", "Ti", "O"]}, "5 elements do not fit on the 3 or 4 sites of the shipped"),
         (
             {"chemistry": ["Ba", "Sr", "Ru", "Ti", "O"]},
-            "a generator of your own: --configfile configs/train.yaml",
+            "take the flow of 1 to 8 sites: --configfile configs/wide.yaml",
         ),
         (
             {"chemistry": ["Al", "Ni", "Zr"], "infill": {"charge": "require"}},
@@ -110,6 +110,21 @@ def test_an_own_checkpoint_has_its_own_sites(tmp_path: Path) -> None:
     assert "4 elements do not fit on the 3 sites of" in line
     (line,) = told(**own, templates={"spacegroups": ["cubic"]})
     assert line.startswith("templates.spacegroups:")
+
+
+def test_a_checkpoint_of_another_kind_is_told(tmp_path: Path) -> None:
+    fit(tmp_path, steps=1, kind="flow", flow={"width": 8, "layers": 1, "steps": 1})
+    own = {"init": str(tmp_path / "generator.ckpt")}
+    (line,) = told(model=own)
+    assert line == f"model.kind: wgan does not fit {own['init']}; write flow"
+    assert told(model=own | {"kind": "flow"}) == []
+
+
+def test_the_flow_of_the_package_has_more_sites() -> None:
+    elements = ["Ba", "Sr", "Ca", "Ru", "O"]
+    (line,) = told(chemistry=elements)
+    assert "5 elements do not fit on the 3 or 4 sites of the shipped generator; name fewer, or take the flow" in line
+    assert told(chemistry=elements, model={"kind": "flow"}) == []
 
 
 def test_weights_named_by_the_environment_are_looked_at(tmp_path: Path) -> None:

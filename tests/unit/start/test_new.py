@@ -21,6 +21,7 @@ from cgwgan_core.start.checks import told, unlike, unset
 from cgwgan_core.start.command import main
 from cgwgan_core.start.new import ROOT, Request, find_database, new, overlay, sources
 from cgwgan_core.workflow.errors import InputError
+from tests.support.training import fit
 
 PEROVSKITE = Structure.from_spacegroup(
     "Pm-3m", Lattice.cubic(3.9), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
@@ -125,6 +126,14 @@ def test_a_missing_potential_or_generator_is_told(tmp_path: Path, dump: Path) ->
         new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), m3gnet=lost))
     with pytest.raises(InputError, match=r"model.init: .*lost does not exist"):
         new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), generator=lost))
+
+
+def test_the_kind_of_an_own_generator_is_written(tmp_path: Path, dump: Path) -> None:
+    fit(tmp_path, steps=1, kind="flow", flow={"width": 8, "layers": 1, "steps": 1})
+    own = tmp_path / "generator.ckpt"
+    new(Request(tmp_path / "run", ["Sr", "Ti", "O"], str(dump), generator=own))
+    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert written["model"] == {"kind": "flow", "init": str(own)}
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path, dump: Path) -> None:

@@ -10,8 +10,8 @@ import yaml
 
 from cgwgan_core.database.training_set import TrainingOptions
 from cgwgan_core.dft.vasp_presets import DftOptions
-from cgwgan_core.generator.checkpoint import ModelOptions
-from cgwgan_core.generator.sampling import PSEUDOCOUNT
+from cgwgan_core.generator.model import PSEUDOCOUNT
+from cgwgan_core.generator.options import ModelOptions
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.phonons.phonons import PhononOptions
 from cgwgan_core.relaxation.known_phases import KnownPhasesOptions

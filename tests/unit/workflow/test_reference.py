@@ -41,7 +41,7 @@ def test_every_schema_has_its_file() -> None:
 @pytest.mark.parametrize(
     ("key", "names"),
     [
-        ("seed", {"training_set", "train", "quality", "generate", "promote", "relax_beside_random"}),
+        ("seed", {"training_set", "train", "quality", "generate", "promote", "relax_beside_random", "infill"}),
         (
             "chemistry",
             {"infill", "relax_known_phases", "known_phases", "rank", "compare", "store", "dft_crystals", "dft"},
