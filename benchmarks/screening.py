@@ -7,9 +7,9 @@
 - ``ours``: :func:`cgwgan_core.screening.energies.evaluate`, batches of 16;
 - ``by site``: the same from one atom of each site, as screening does it, and ``compiled``: with ``potential.compile``.
 
-A second table has what screening does with them: candidates with atoms too close left out, and the volumes of the
-better ones adapted. Times are those of the processor, in one process of one thread, so they are per core; the best of
-``--repeats``. Candidates are drawn at random from all shards of a run, with a fixed seed.
+A second table has what screening does with them: the volumes of the better ones are adapted. Times are those of the
+processor, in one process of one thread, so they are per core; the best of ``--repeats``. Candidates are drawn at random
+from all shards of a run, with a fixed seed.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from cgwgan_core.crystallography.templates import decorate
 from cgwgan_core.potentials.load import PotentialOptions, load
 from cgwgan_core.screening.candidates import TemplateLookup
 from cgwgan_core.screening.energetics import Hull
-from cgwgan_core.screening.energies import ScreenOptions, closest_pairs, evaluate, screen
+from cgwgan_core.screening.energies import ScreenOptions, evaluate, screen
 from cgwgan_core.workflow import tables
 
 warnings.filterwarnings("ignore")
@@ -100,22 +100,19 @@ def main() -> None:
     geometry = lookup.templates[lookup.places(table["template_id"].to_pylist())]
     elements, scale = table["elements"].to_pylist(), table["volume_scale"].to_numpy()
     crystals = list(decorate(geometry, elements, scale))
-    separations = closest_pairs(geometry, np.arange(len(crystals)), elements, scale)
-    reasons = separations.complaints(ScreenOptions().min_distance_ratio)
-    apart = [atoms for atoms, reason in zip(crystals, reasons, strict=True) if not reason]
 
     model = matgl.load_model(arguments.potential)
     potential, compiled = (
         load(PotentialOptions(name="m3gnet", path=arguments.potential, compile=choice)) for choice in (False, True)
     )
-    mean = np.mean([len(atoms) for atoms in apart])
-    print(f"{len(apart)} candidates with atoms apart, of {len(crystals)}; {mean:.1f} atoms each; {potential.name}")
+    mean = np.mean([len(atoms) for atoms in crystals])
+    print(f"{len(crystals)} candidates; {mean:.1f} atoms each; {potential.name}")
     ways = {
-        "ase": lambda: by_ase(apart, model),
-        **{f"matgl, {size}": partial(by_matgl, apart, model, size) for size in MATGL_BATCHES},
-        "ours": lambda: evaluate(apart, potential, BATCH)[0],
-        "by site": lambda: evaluate(apart, potential, BATCH, by_site=True)[0],
-        "compiled": lambda: evaluate(apart, compiled, BATCH, by_site=True)[0],
+        "ase": lambda: by_ase(crystals, model),
+        **{f"matgl, {size}": partial(by_matgl, crystals, model, size) for size in MATGL_BATCHES},
+        "ours": lambda: evaluate(crystals, potential, BATCH)[0],
+        "by site": lambda: evaluate(crystals, potential, BATCH, by_site=True)[0],
+        "compiled": lambda: evaluate(crystals, compiled, BATCH, by_site=True)[0],
     }
     reference, slowest = np.zeros(0), 0.0
     print(f"{'way':10}{'ms each':>9}{'per s':>8}{'speed':>8}{'largest difference, eV/atom':>30}")
@@ -125,7 +122,7 @@ def main() -> None:
         if name == "ase":
             reference, slowest = energies, seconds
         off = np.abs(energies - reference).max()
-        each = seconds / len(apart)
+        each = seconds / len(crystals)
         print(f"{name:10}{1e3 * each:9.2f}{1 / each:8.0f}{slowest / seconds:8.2f}{off:30.1e}")
 
     hull = Hull([], sorted({e for row in table["elements"].to_pylist() for e in row}))
@@ -133,9 +130,8 @@ def main() -> None:
         hull = Hull.from_known_phases(tables.read(phases, tables.KNOWN_PHASES))
     print(f"\n{'screening':34}{'ms each':>9}{'energies':>10}")
     for name, options in {
-        "all, as filled": ScreenOptions(BATCH, 0.0, None),
-        "atoms apart": ScreenOptions(BATCH, refine_below=None),
-        "atoms apart, volumes adapted": ScreenOptions(BATCH),
+        "as filled": ScreenOptions(BATCH, refine_below=None),
+        "volumes adapted": ScreenOptions(BATCH),
     }.items():
 
         def energies(options: ScreenOptions = options) -> np.ndarray:

@@ -8,6 +8,7 @@ r"""What templates are worth: crystals near the hull, and known phases found aga
 ``make`` takes a run that has known phases, ``runs/base``, and makes another of the same settings, whose templates are:
 
 - ``wgan``, ``flow``: draws of the shipped generators, at the usual pseudocount, from all their space groups;
+- ``flow-stable``: draws of the flow that are like structures on the hull;
 - ``prototypes``: the distinct templates of the training structures, in random order: substitution into what is known;
 - ``pyxtal``: PyXtal's random crystals with groups, elements and numbers of atoms of training structures.
 
@@ -43,13 +44,17 @@ BATCH = 2048
 MOST_SITES = 8
 KEPT = ("data", "known_phases.parquet", "known_phases", "potential.json", "screening_potential.json")
 """Of the base run."""
+DRAWN = {"wgan": ("wgan", None), "flow": ("flow", None), "flow-stable": ("flow", 0.0)}
+"""Arms that a shipped generator draws: its kind, and the energy above the hull that it is asked for, eV/atom."""
 
 
 def draws(arm: str, training: pa.Table, config: dict, options: TemplateOptions) -> Iterator[Templates]:
     """Batches of templates without end, but for ``prototypes``."""
     known = training.filter(pc.field("split") == "train")
-    if arm in SHIPPED:
-        model, request = load_generator(SHIPPED[arm]), request_of(3.0, None, config["infill"]["formulas"], options)
+    if arm in DRAWN:
+        kind, energy = DRAWN[arm]
+        model = load_generator(SHIPPED[kind])
+        request = request_of(3.0, None, config["infill"]["formulas"], options, energy)
         for i in range(10**6):
             yield sample(model, BATCH, config["seed"] * 1000 + i, request)
     elif arm == "prototypes":
@@ -135,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("make")
-    making.add_argument("arm", choices=[*SHIPPED, "prototypes", "pyxtal"])
+    making.add_argument("arm", choices=[*DRAWN, "prototypes", "pyxtal"])
     making.add_argument("base", type=Path)
     making.add_argument("folder", type=Path)
     making.add_argument("--candidates", type=int, default=20_000)

@@ -86,6 +86,7 @@ STORE = {
     "vasp": part("vasp", "preset", "dispersion", "kspacing", "ediff", "command", "job"),
     "folder": config["dft"]["store"] or "results/dft_store",
     "max_minutes": config["dft"]["max_minutes"],
+    "orders": config["dft"]["orders"],
 }
 if DFT:
     from cgwgan_core.dft.engines import open_store

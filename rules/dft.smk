@@ -30,7 +30,7 @@ rule dft_crystals:
 
 
 rule dft_statics:
-    """Energies by DFT of one shard of the crystals, each from all starts of its spins."""
+    """Energies by DFT of one shard of the crystals, each from the starts of its spins."""
     input:
         crystals="results/dft_crystals.parquet",
         arrived=arrived(),

@@ -53,7 +53,18 @@ rule quality:
         samples=config["quality"]["samples"],
         seeds=config["quality"]["seeds"],
         pseudocount=config["templates"]["pseudocount"],
-        options=block("templates", "samples", "keep", "shards", "pseudocount", "spacegroups", "n_sites", "tolerance"),
+        options=block(
+            "templates",
+            "samples",
+            "keep",
+            "shards",
+            "pseudocount",
+            "spacegroups",
+            "n_sites",
+            "formulas",
+            "energy_above_hull",
+            "tolerance",
+        ),
         seed=config["seed"],
     message:
         "Judging the generator by {params.samples} draws"
@@ -80,7 +91,8 @@ rule generate:
         runtime=growing(60),
     params:
         code=digest("generate"),
-        options=block("templates", "samples", "keep", "shards", "pseudocount", "spacegroups"),
+        options=block("templates", "samples", "keep", "shards", "pseudocount", "spacegroups", "energy_above_hull"),
+        energy_above_hull=config["templates"]["energy_above_hull"],
         spacegroups=config["templates"]["spacegroups"],
         formulas=config["infill"]["formulas"],
         samples=config["templates"]["samples"],

@@ -2,7 +2,7 @@
 
 
 rule infill:
-    """Every distinct assignment of all the elements to the sites of one shard of the templates, and what was refused."""
+    """Every distinct assignment of all the elements to the sites of one shard of the templates that keeps atoms apart."""
     input:
         templates="results/templates.parquet",
     output:
@@ -51,7 +51,7 @@ rule screen:
         runtime=growing(60),
     params:
         code=digest("screen"),
-        options=block("screen", "rank_by", "top", "per_formula", "per_template"),
+        options=block("screen", "rank_by", "top", "per_formula", "per_template") | part("infill", "min_distance_ratio"),
         potential=options_of("screening_potential" if CASCADE else "potential"),
         judge=not CASCADE,
     message:
@@ -111,6 +111,7 @@ rule evaluate:
     params:
         code=digest("screen"),
         options=block("screen", "rank_by", "top", "per_formula", "per_template", "refine_below")
+        | part("infill", "min_distance_ratio")
         | {"refine_below": config["cascade"]["refine_below"]},
         potential=options_of("potential"),
         judge=True,
@@ -146,7 +147,7 @@ rule rank:
         runtime=growing(60),
     params:
         code=digest("rank"),
-        options=block("screen", "batch_size", "min_distance_ratio", "refine_below"),
+        options=block("screen", "batch_size", "refine_below"),
         chemistry=config["chemistry"],
         cascade=CASCADE,
     message:

@@ -48,7 +48,11 @@ if __name__ == "__main__":
             counts=snakemake.output.counts,
             samples=snakemake.params.samples,
             request=request_of(
-                snakemake.params.pseudocount, snakemake.params.spacegroups, snakemake.params.formulas, options
+                snakemake.params.pseudocount,
+                snakemake.params.spacegroups,
+                snakemake.params.formulas,
+                options,
+                snakemake.params.energy_above_hull,
             ),
             options=options,
             shard=int(snakemake.wildcards.shard),

@@ -19,10 +19,12 @@ def main(
 ) -> None:
     """Train on the structures that are not held out."""
     table = tables.read(training, tables.TRAINING)
-    learnt, held_out = (Templates.from_table(table.filter(pc.field("split") == side)) for side in ("train", "held-out"))
+    sides = [table.filter(pc.field("split") == side) for side in ("train", "held-out")]
+    learnt, held_out = map(Templates.from_table, sides)
+    energies = sides[0]["energy_above_hull"].to_numpy()
     folder = Path(generator).parent
     files = TrainingFiles(Path(generator), Path(metrics), folder / "scratch", folder / "logs")
-    train(learnt, held_out, options, derive_seed(run_seed, "train"), files, made_from)
+    train(learnt, held_out, options, derive_seed(run_seed, "train"), files, made_from, energies=energies)
     if options.max_steps:
         logger.info(f"{options.max_steps:,} steps of training on {len(learnt):,} structures; their losses: {metrics}")
 

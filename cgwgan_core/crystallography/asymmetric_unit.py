@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
+from cgwgan_core.crystallography.distances import primitive_vectors, shortest_basis
+from cgwgan_core.crystallography.fingerprint import turns
+from cgwgan_core.crystallography.symmetry import TIGHT, Found, SymmetryError, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, expand, wrap
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Booleans, Floats
+
+MARGIN = 1e-3
+"""Share by which squares of lengths have to be less than others to be called the least."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,11 @@ def asymmetric_unit(lattice: Floats, frac_coords: Floats, numbers: Sequence[int]
     :param symprec: tolerance, Å.
     :raises SymmetryError: if moyo finds no symmetry or loses atoms, or an orbit is not where the tables have it.
     """
-    found = find_symmetry(lattice, frac_coords, numbers, symprec)
+    return _unit(find_symmetry(lattice, frac_coords, numbers, symprec), lattice, numbers, symprec)
+
+
+def _unit(found: Found, lattice: Floats, numbers: Sequence[int], symprec: float) -> AsymmetricUnit:
+    """As :func:`asymmetric_unit`, of what moyo found."""
     number = found.number
     basis = np.array(found.std_cell.basis)
     primitive = np.array(found.prim_std_cell.positions) @ np.array(found.prim_std_cell.basis) @ np.linalg.inv(basis)
@@ -81,19 +91,27 @@ def with_full_symmetry(templates: Templates) -> Templates:
     """Every template in its true group and smallest cell, as moyo finds it at :data:`TIGHT`, a species for each site.
 
     Symmetry grows where coordinates or the cell happen to be special; the supergroup then describes the same sites.
-    Monoclinic and triclinic lattices have many cells; the reduced one describes them. All other templates stay as they
-    are, also where moyo finds nothing.
+    Monoclinic and triclinic lattices have many cells: one that is not reduced gives way to moyo's. All other templates
+    stay as they are, also where moyo finds nothing.
     """
+    from cgwgan_core.crystallography.asymmetric_unit_kernel import may_grow  # noqa: PLC0415 - numba is slow to import
+
     changed: dict[int, Templates] = {}
+    bases, reduced = shortest_basis(primitive_vectors(templates)), _have_shortest_axes(templates)
     for group in expand(templates):
-        numbers = (group.site + 1).tolist()
-        for i, vectors, positions in zip(group.index, group.vectors, group.positions, strict=True):
+        number, numbers = int(templates.spacegroup[group.index[0]]), (group.site + 1).tolist()
+        basis, operations = bases[group.index], len(sg.operations(number))
+        positions = group.positions @ np.linalg.inv(basis)
+        # moyo takes a hundred times as long
+        doubtful = may_grow(basis @ group.vectors, positions, group.site, operations, 10 * TIGHT)
+        rows = np.flatnonzero(doubtful | ~reduced[group.index])
+        for i, vectors, positions in zip(group.index[rows], group.vectors[rows], group.positions[rows], strict=True):
             wrapped = np.mod(positions, 1.0)
             try:
                 found = find_symmetry(vectors, wrapped, numbers, TIGHT)
-                grown = found.number != templates.spacegroup[i] or len(found.prim_std_cell.numbers) < len(numbers)
+                grown = found.number != number or len(found.prim_std_cell.numbers) < len(numbers)
                 if grown or found.number < 16:
-                    changed[int(i)] = asymmetric_unit(vectors, wrapped, numbers, TIGHT).template
+                    changed[int(i)] = _unit(found, vectors, numbers, TIGHT).template
             except SymmetryError:
                 continue
     if not changed:
@@ -101,6 +119,31 @@ def with_full_symmetry(templates: Templates) -> Templates:
     order = np.arange(len(templates))
     order[list(changed)] = len(templates) + np.arange(len(changed))
     return Templates.concat([templates, *changed.values()])[order]
+
+
+def _have_shortest_axes(templates: Templates) -> Booleans:
+    """Whether no others make the cell of a monoclinic or triclinic template as short; true for all others, (N,).
+
+    Then :func:`.fingerprint.canonical` reaches the same cell from these axes as from moyo's.
+    """
+    vectors = sg.cell_vectors(templates.cell)
+    squares = (vectors**2).sum(2)
+    found = np.ones(len(templates), dtype=bool)
+    for number in np.unique(templates.spacegroup[templates.spacegroup < 16]).tolist():
+        rows = np.flatnonzero(templates.spacegroup == number)
+        if number <= 2:
+            # each axis, of its coset of sums of the others
+            sums = np.array(list(product((-1, 0, 1), repeat=3)))
+            sums = sums[np.abs(sums).sum(1) > 1]
+            others = ((sums @ vectors[rows]) ** 2).sum(2)
+            longest = np.where(sums != 0, squares[rows][:, None], 0.0).max(2)
+            found[rows] = (others > (1 + MARGIN) * longest).all(1)
+        else:
+            changed = np.unique(turns(number), axis=0)
+            changed = changed[np.abs(changed).sum((1, 2)) > 3]
+            others = ((changed @ vectors[rows][:, None]) ** 2).sum((2, 3))
+            found[rows] = (others > (1 + MARGIN) * squares[rows].sum(1)[:, None]).all(1)
+    return found
 
 
 def _angles(basis: Floats) -> Floats:

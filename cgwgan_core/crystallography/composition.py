@@ -1,5 +1,6 @@
 """Reduced formulas, as pymatgen and the Materials Project write them."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from math import gcd
@@ -40,6 +41,30 @@ def formula_of_atoms(atoms: Atoms) -> str:
     return reduced_formula(tuple(atoms.symbols.formula.convert("hill").count().items()))
 
 
+def reduced(amounts: Sequence[int]) -> tuple[int, ...]:
+    """Numbers of atoms as the smallest whole ones of these ratios, ascending.
+
+    >>> reduced([6, 2, 2])
+    (1, 1, 3)
+    """
+    return tuple(sorted(n // gcd(*amounts) for n in amounts))
+
+
+def ratio_of(formula: str) -> tuple[int, ...]:
+    """Ratio that an anonymous formula stands for: one capital letter for each element, whole numbers.
+
+    >>> ratio_of("ABX3"), ratio_of("A2BX4")
+    ((1, 1, 3), (1, 2, 4))
+
+    :raises ValueError: if it is none, or has a letter twice.
+    """
+    parts = re.findall(r"([A-Z])([1-9]\d*)?", formula)
+    letters = [letter for letter, _ in parts]
+    if "".join(letter + n for letter, n in parts) != formula or not parts or len(set(letters)) < len(letters):
+        raise ValueError(f"{formula!r} is no anonymous formula, such as ABX3")
+    return reduced([int(n or 1) for _, n in parts])
+
+
 def can_hold(multiplicities: Sequence[int], amounts: Sequence[int]) -> bool:
     """Whether sites can be shared out among the elements of a formula, each site to one.
 
@@ -49,11 +74,24 @@ def can_hold(multiplicities: Sequence[int], amounts: Sequence[int]) -> bool:
     >>> can_hold([1, 1, 3], [1, 1, 3]), can_hold([2, 4, 4], [1, 1, 3])
     (True, False)
     """
-    whole = [n // gcd(*amounts) for n in amounts]
+    whole = reduced(amounts)
     units, left = divmod(sum(multiplicities), sum(whole))
     if left or len(multiplicities) < len(whole):
         return False
     return _shared_out(tuple(sorted(multiplicities, reverse=True)), tuple(sorted(units * n for n in whole)))
+
+
+def can_hold_one(multiplicities: Sequence[int], formulas: Sequence[tuple[int, ...]]) -> bool:
+    """Whether sites can hold one of several formulas; see :func:`can_hold`.
+
+    :param multiplicities: atoms of each site, 0 where there is none.
+    """
+    return _can_hold_one(tuple(sorted(m for m in multiplicities if m)), tuple(formulas))
+
+
+@cache
+def _can_hold_one(multiplicities: tuple[int, ...], formulas: tuple[tuple[int, ...], ...]) -> bool:
+    return any(can_hold(multiplicities, amounts) for amounts in formulas)
 
 
 @cache

@@ -1,13 +1,15 @@
 """Shortest distances between the atoms of many templates, exact in any cell."""
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
+from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.templates import Templates, expand
-from cgwgan_core.workflow.arrays import Floats
+from cgwgan_core.workflow.arrays import Floats, Integers
 
-_IMAGES = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
-_SELF = int(np.flatnonzero((_IMAGES == 0).all(1))[0])
+_TRIPLES = np.array(list(combinations(range(7), 3)))
 
 
 def reduce_cells(vectors: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -44,6 +46,36 @@ def reduce_cells(vectors: Floats) -> tuple[Floats, NDArray[np.int64]]:
     return maps @ vectors, maps
 
 
+def shortest_basis(vectors: Floats) -> Floats:
+    """Integer maps from lattice vectors to the three shortest that are a basis, (N, 3, 3).
+
+    The shortest vectors of a lattice are among the seven that end a Selling reduction: an obtuse superbase
+    of four, and the sums of two of them.
+
+    :param vectors: as rows, (N, 3, 3).
+    """
+    _, maps = reduce_cells(vectors)
+    superbase = np.concatenate([maps, -maps.sum(axis=1, keepdims=True)], axis=1)
+    seven = np.concatenate([superbase, superbase[:, :3] + superbase[:, 3:]], axis=1).astype(float)
+    lengths = np.linalg.norm(seven @ vectors, axis=-1)
+    basis = np.abs(np.linalg.det(seven[:, _TRIPLES])) > 0.5
+    # rounded, so that among equal lengths order decides and not noise
+    total = np.where(basis, np.round(lengths[:, _TRIPLES].sum(axis=-1), 6), np.inf)
+    return np.take_along_axis(seven, _TRIPLES[total.argmin(axis=1)][:, :, None], axis=1)
+
+
+def primitive_bases(spacegroup: Integers) -> Floats:
+    """Primitive lattice vectors in terms of the conventional ones, as rows, (N, 3, 3)."""
+    groups, group = np.unique(spacegroup, return_inverse=True)
+    bases: Floats = np.array([sg.primitive_basis(int(number)) for number in groups]).reshape(-1, 3, 3)[group]
+    return bases
+
+
+def primitive_vectors(templates: Templates) -> Floats:
+    """Primitive lattice vectors as rows, (N, 3, 3) Å; NaN where the angles enclose no volume."""
+    return primitive_bases(templates.spacegroup) @ sg.cell_vectors(templates.cell)
+
+
 def min_distances(templates: Templates) -> Floats:
     """Shortest distance between any two atoms of each template, an atom's own images included, (N,) Å.
 
@@ -59,24 +91,19 @@ def site_distances(templates: Templates) -> Floats:
     Representatives against all atoms are enough: every other pair is an image of such a pair. Cells without volume
     give 0, as do letters that the group does not offer; padding is infinite.
     """
+    from cgwgan_core.crystallography.distances_kernel import nearest  # noqa: PLC0415 - numba is slow to import
+
     filled = templates.letters >= 0
     out = np.where(filled[:, :, None] & filled[:, None], 0.0, np.inf)
+    vectors = primitive_vectors(templates)
+    rows = np.flatnonzero(np.isfinite(vectors).all((1, 2)))
+    rows = rows[np.abs(np.linalg.det(vectors[rows])) > 1e-3]
+    reduced, maps = np.full_like(vectors, np.nan), np.full_like(vectors, np.nan)
+    reduced[rows], maps[rows] = reduce_cells(vectors[rows])
+    # x @ vectors = y @ reduced = y @ maps @ vectors, hence y = x @ inv(maps)
+    back = np.linalg.inv(maps)
     for group in expand(templates):
-        good = np.isfinite(group.vectors).all((1, 2)) & (np.abs(np.linalg.det(group.vectors)) > 1e-3)
-        first = np.unique(group.site, return_index=True)[1]
-        # bound the memory of one step: pairs times 27 images
-        step = max(1, 2_000_000 // (len(first) * len(group.site) * 27))
-        rows = np.flatnonzero(good)
-        for chunk in (rows[i : i + step] for i in range(0, len(rows), step)):
-            reduced, maps = reduce_cells(group.vectors[chunk])
-            # x @ vectors = y @ reduced = y @ maps @ vectors, hence y = x @ inv(maps)
-            positions = group.positions[chunk] @ np.linalg.inv(maps.astype(float))
-            difference = positions[:, None] - positions[:, first, None]
-            difference -= np.round(difference)
-            cartesian = difference @ reduced[:, None]
-            images = _IMAGES @ reduced
-            squared = ((cartesian[..., None, :] + images[:, None, None]) ** 2).sum(-1)
-            squared[:, np.arange(len(first)), first, _SELF] = np.inf
-            k = len(first)
-            out[group.index[chunk], :k, :k] = np.sqrt(np.minimum.reduceat(squared.min(axis=3), first, axis=2))
+        good = ~np.isnan(reduced[group.index, 0, 0])
+        index, k = group.index[good], group.site[-1] + 1
+        out[index, :k, :k] = nearest(reduced[index], group.positions[good] @ back[index], group.site)
     return out

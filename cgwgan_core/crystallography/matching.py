@@ -12,16 +12,15 @@ its whole orbit. The trials are compiled: :mod:`.matching_kernel`.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgwgan_core.crystallography import spacegroups as sg
-from cgwgan_core.crystallography.distances import reduce_cells
-from cgwgan_core.crystallography.fingerprint import canonical, cell_parameters, normaliser
+from cgwgan_core.crystallography.distances import primitive_bases, shortest_basis
+from cgwgan_core.crystallography.fingerprint import canonical, cell_parameters, normaliser, turns
 from cgwgan_core.crystallography.matching_arrays import Changes, Pool
 from cgwgan_core.crystallography.templates import Templates, kinds
 from cgwgan_core.workflow.arrays import Booleans, Floats
@@ -110,11 +109,13 @@ class Descriptions:
     """Conventional lattice vectors as rows, in units of the free length per atom, (N, 3, 3)."""
     bases: Floats
     """From these to the three shortest vectors that are a basis of the lattice, (N, 3, 3)."""
+    backs: Floats
+    """The inverses of these, (N, 3, 3)."""
     cells: Floats
-    """Lengths and angles (degrees) of those, (N, 6)."""
+    """Lengths and angles (degrees) of those vectors, (N, 6)."""
 
     def __getitem__(self, index: NDArray[np.int64]) -> "Descriptions":
-        return Descriptions(self.sites[index], self.vectors[index], self.bases[index], self.cells[index])
+        return Descriptions(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def by_key(self) -> Iterator[tuple[Key, NDArray[np.int64]]]:
         """Every isopointal type, and the places of the templates that have it, ascending."""
@@ -125,23 +126,20 @@ class Descriptions:
 def describe(sites: Templates) -> Descriptions:
     """Templates, in the description of :func:`.fingerprint.canonical`, as :class:`Bucket` compares them."""
     vectors = sg.cell_vectors(sites.cell) * np.cbrt(sites.number_density)[:, None, None]
-    groups, group = np.unique(sites.spacegroup, return_inverse=True)
-    primitive = np.array([sg.primitive_basis(int(number)) for number in groups]).reshape(-1, 3, 3)[group]
+    primitive = primitive_bases(sites.spacegroup)
     bases = shortest_basis(primitive @ vectors) @ primitive
-    return Descriptions(sites, vectors, bases, cell_parameters(bases @ vectors))
+    backs = np.asarray(np.linalg.inv(bases), dtype=np.float64)
+    return Descriptions(sites, vectors, bases, backs, cell_parameters(bases @ vectors))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=65536)
 def _changes(key: Key) -> Changes:
     number, letters = key
-    group, sites = normaliser(number, other_cells=True), list(letters)
-    q = np.flatnonzero((np.sort(group.letters[:, sites], axis=1) == letters).all(axis=1))
+    group = normaliser(number, other_cells=True)
+    q = np.flatnonzero((np.sort(group.letters[:, list(letters)], axis=1) == letters).all(axis=1))
     linear = group.linear[q]
     first = np.flatnonzero(np.r_[True, (linear[1:] != linear[:-1]).any(axis=(1, 2))])
-    turns = np.ascontiguousarray(np.linalg.inv(linear[first]).transpose(0, 2, 1))
-    n_maps = group.n_maps[q][:, sites]
-    maps = np.ascontiguousarray(group.maps[q][:, sites, : n_maps.max()])
-    return Changes(turns, np.append(first, len(q)), maps, n_maps, group.letters[q][:, sites].astype(np.int64))
+    return Changes(q, turns(number)[q[first]], np.append(first, len(q)), group.maps, group.n_maps, group.letters)
 
 
 class Bucket:
@@ -154,9 +152,9 @@ class Bucket:
         weights = sg.MULTIPLICITY[number, list(letters)].astype(float)
         self._weights = weights / weights.sum()
         self._atoms = weights.sum() / len(sg.centring(number))
-        self._polar = normaliser(number).polar
+        self._polar = normaliser(number, other_cells=True).polar
         self._coords = np.zeros((0, len(letters), 3))
-        self._bases = np.zeros((0, 3, 3))
+        self._bases, self._backs = np.zeros((0, 3, 3)), np.zeros((0, 3, 3))
         self._cells = np.zeros((0, 6))
 
     def __len__(self) -> int:
@@ -180,31 +178,11 @@ class Bucket:
 
         changes, limits, start = _changes(self.key), self.tolerances, len(self)
         coords = np.concatenate([self._coords, batch.sites.coords[:, : len(self._letters)]])
-        bases, cells = np.concatenate([self._bases, batch.bases]), np.concatenate([self._cells, batch.cells])
-        pool = Pool(self._letters, self._weights, self._polar, self._atoms, coords, bases, np.linalg.inv(bases), cells)
+        bases, backs = np.concatenate([self._bases, batch.bases]), np.concatenate([self._backs, batch.backs])
+        cells = np.concatenate([self._cells, batch.cells])
+        pool = Pool(self._letters, self._weights, self._polar, self._atoms, coords, bases, backs, cells)
         tolerances = np.array([limits.length, limits.angle, limits.site])
         found, kept = compared(changes, batch.vectors, pool, start, tolerances, learn, exact)
         if learn and len(kept) > start:
-            self._coords, self._bases, self._cells = coords[kept], bases[kept], cells[kept]
+            self._coords, self._bases, self._backs, self._cells = (x[kept] for x in (coords, bases, backs, cells))
         return found
-
-
-_TRIPLES = np.array(list(combinations(range(7), 3)))
-
-
-def shortest_basis(vectors: Floats) -> Floats:
-    """Integer maps from lattice vectors to the three shortest that are a basis, (N, 3, 3).
-
-    The shortest vectors of a lattice are among the seven that end a Selling reduction: an obtuse superbase
-    of four, and the sums of two of them.
-
-    :param vectors: as rows, (N, 3, 3).
-    """
-    _, maps = reduce_cells(vectors)
-    superbase = np.concatenate([maps, -maps.sum(axis=1, keepdims=True)], axis=1)
-    seven = np.concatenate([superbase, superbase[:, :3] + superbase[:, 3:]], axis=1).astype(float)
-    lengths = np.linalg.norm(seven @ vectors, axis=-1)
-    basis = np.abs(np.linalg.det(seven[:, _TRIPLES])) > 0.5
-    # rounded, so that among equal lengths order decides and not noise
-    total = np.where(basis, np.round(lengths[:, _TRIPLES].sum(axis=-1), 6), np.inf)
-    return np.take_along_axis(seven, _TRIPLES[total.argmin(axis=1)][:, :, None], axis=1)

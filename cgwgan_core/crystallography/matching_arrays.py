@@ -2,22 +2,27 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
 
 
 class Changes(NamedTuple):
     """How one template of an isopointal type may be laid on another: the Q changes that keep the letters as a whole."""
 
+    usable: Integers
+    """Their places among the R changes of the group, (Q,)."""
     vectors: Floats
     """What lattice vectors are multiplied by, (L, 3, 3): changes that differ by an origin do the same to them."""
     begins: Integers
-    """The first change of each of these, and Q, (L + 1,)."""
+    """The first of the Q changes of each of these, and Q, (L + 1,)."""
     maps: Floats
-    """From each of k sites to its images, (Q, k, P, 3, 4)."""
+    """From the representative of each letter to the images, (R, 27, P, 3, 4)."""
     n_maps: Integers
-    """How many of the P are different, (Q, k)."""
-    letters: Integers
-    """Of the images, (Q, k)."""
+    """How many of the P are different, (R, 27)."""
+    letters: NDArray[np.int8]
+    """Of the images, (R, 27)."""
 
 
 class Pool(NamedTuple):

@@ -25,7 +25,7 @@ def compared(
     :param learn: whether what is new is known from then on.
     """
     n, k = len(vectors), pool.coords.shape[1]
-    maps, n_maps = changes.maps, changes.n_maps
+    maps, n_maps, usable, sites = changes.maps, changes.n_maps, changes.usable, pool.letters
     minima = np.empty((len(pool.cells), 3))
     for j in range(len(pool.cells)):
         minima[j] = np.sort(pool.cells[j, :3])
@@ -39,7 +39,11 @@ def compared(
     found = np.empty(n)
     near = np.empty(len(pool.coords), np.int64)
     turned = np.empty_like(changes.vectors)
-    images = np.empty(maps.shape[:4])
+    images = np.empty((len(usable), k, maps.shape[2], 3))
+    own_n_maps, own_letters = np.empty((len(usable), k), np.int64), np.empty((len(usable), k), np.int64)
+    for q in range(len(usable)):
+        for s in range(k):
+            own_n_maps[q, s], own_letters[q, s] = n_maps[usable[q], sites[s]], changes.letters[usable[q], sites[s]]
     for i in range(n):
         own = minima[start + i]
         some = 0
@@ -55,14 +59,14 @@ def compared(
         if some:
             for t in range(len(turned)):
                 turned[t] = changes.vectors[t] @ vectors[i]
-            for q in range(len(maps)):
+            for q in range(len(usable)):
                 for s in range(k):
-                    for p in range(n_maps[q, s]):
+                    for p in range(n_maps[usable[q], sites[s]]):
                         for x in range(3):
-                            images[q, s, p, x] = maps[q, s, p, x, 3]
+                            images[q, s, p, x] = maps[usable[q], sites[s], p, x, 3]
                             for y in range(3):
-                                images[q, s, p, x] += maps[q, s, p, x, y] * pool.coords[start + i, s, y]
-            found[i] = _nearest(turned, images, changes, pool, near[:some], limits, exact)
+                                images[q, s, p, x] += maps[usable[q], sites[s], p, x, y] * pool.coords[start + i, s, y]
+            found[i] = _nearest(turned, images, own_n_maps, own_letters, changes, pool, near[:some], limits, exact)
         if learn and found[i] > limits[2]:
             known[count] = start + i
             count += 1
@@ -71,16 +75,25 @@ def compared(
 
 @njit(cache=True, nogil=True)
 def _nearest(
-    turned: Floats, images: Floats, changes: Changes, pool: Pool, among: Integers, limits: Floats, exact: bool
+    turned: Floats,
+    images: Floats,
+    n_maps: Integers,
+    letters: Integers,
+    changes: Changes,
+    pool: Pool,
+    among: Integers,
+    limits: Floats,
+    exact: bool,
 ) -> float:  # pragma: no cover (compiled)
     """The distance from a template, under all changes, to the nearest ``among`` the pool; the first that fits if not
     exact.
 
     :param turned: lattice vectors of the template under each change of axes, (L, 3, 3), in free lengths.
     :param images: of its sites, (Q, k, P, 3).
+    :param n_maps: how many of the P are different, (Q, k); ``letters`` theirs, (Q, k).
     """
     best = np.inf
-    begins, n_maps, letters = changes.begins, changes.n_maps, changes.letters
+    begins = changes.begins
     coords, bases, backs, cells = pool.coords, pool.bases, pool.backs, pool.cells
     own_letters, weights, polar = pool.letters, pool.weights, pool.polar
     k = coords.shape[1]

@@ -21,13 +21,15 @@ TIGHT = 1e-3
 """Å; tolerance for what is symmetric by construction."""
 
 
+Found = moyopy.MoyoDataset
+"""What moyo finds of a crystal."""
+
+
 class SymmetryError(ValueError):
     """A crystal without a symmetry that can be written in the standard setting; the message says why."""
 
 
-def find_symmetry(
-    lattice: ArrayLike, positions: ArrayLike, numbers: Sequence[int], symprec: float
-) -> moyopy.MoyoDataset:
+def find_symmetry(lattice: ArrayLike, positions: ArrayLike, numbers: Sequence[int], symprec: float) -> Found:
     """Moyo's dataset of a crystal.
 
     :param lattice: vectors as rows, (3, 3) Å.

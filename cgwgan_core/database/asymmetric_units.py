@@ -28,7 +28,7 @@ def asymmetric_units(structures: Path, symprec: float, threads: int) -> Iterator
     :param threads: processes; the result does not depend on it.
     :yields: rows of ``tables.ASU`` and of ``tables.REFUSED``, a batch at a time.
     """
-    columns = ("material_id", "formula", "lattice", "numbers", "frac_coords")
+    columns = ("material_id", "formula", "lattice", "numbers", "frac_coords", "energy_above_hull")
     batches = tables.read_batches(structures, tables.STRUCTURES, rows=BATCH, columns=columns)
     work = partial(units_of, symprec=symprec)
     if threads == 1:
@@ -48,7 +48,7 @@ def asymmetric_units(structures: Path, symprec: float, threads: int) -> Iterator
 def units_of(structures: pa.Table, symprec: float) -> tuple[Rows, Rows]:
     """Asymmetric units of some structures, each in its canonical description.
 
-    :param structures: a table with the columns of ``tables.STRUCTURES``, energies apart.
+    :param structures: a table with the columns of ``tables.STRUCTURES``; it may lack formation energies and remarks.
     :param symprec: tolerance, Å.
     :returns: rows of ``tables.ASU`` and of ``tables.REFUSED``.
     """
@@ -72,6 +72,7 @@ def units_of(structures: pa.Table, symprec: float) -> tuple[Rows, Rows]:
             "formula": structure["formula"],
             **{name: column[i] for name, column in columns.items()},
             "elements": [chemical_symbols[species[i][s]] for s in order[i, : len(species[i])]],
+            "energy_above_hull": structure["energy_above_hull"],
             "symprec": symprec,
         }
         for i, structure in enumerate(kept)

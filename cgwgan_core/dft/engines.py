@@ -1,13 +1,14 @@
 """The engine that a configuration names."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cgwgan_core.dft.ase_engine import AseEngine, Gpaw
 from cgwgan_core.dft.calculation import Engine
+from cgwgan_core.dft.spin import ORDERS
 from cgwgan_core.dft.store import Store
 from cgwgan_core.workflow.errors import InputError
 
@@ -83,13 +84,20 @@ def _gpaw_python(environment: Path, dispersion: str | None) -> str:
     return str(python)
 
 
-def open_store(engine: Mapping[str, Any], vasp: Mapping[str, Any], folder: str | Path, max_minutes: float) -> Store:
+def open_store(
+    engine: Mapping[str, Any],
+    vasp: Mapping[str, Any],
+    folder: str | Path,
+    max_minutes: float,
+    orders: Collection[str] = ORDERS,
+) -> Store:
     """The store of calculations of a run.
 
     :param engine: keyword arguments of :class:`EngineOptions`.
     :param vasp: as for :func:`load_engine`.
     :param folder: the store's.
     :param max_minutes: for one attempt.
+    :param orders: magnetic orders that crystals are computed from.
     :raises InputError: if the engine is unknown, or something that it needs is missing.
     """
-    return Store(folder, load_engine(EngineOptions(**engine), vasp), max_minutes)
+    return Store(folder, load_engine(EngineOptions(**engine), vasp), max_minutes, orders)

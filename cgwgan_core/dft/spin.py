@@ -4,7 +4,7 @@ A self-consistent calculation ends in the spin order that it starts near, so a m
 starts, and the lowest energy counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -17,6 +17,7 @@ from cgwgan_core.workflow.arrays import Floats
 
 FERRO, ANTI, NONE = "FM", "AFM", "NM"
 """Names of the starts; antiferromagnetic ones are numbered."""
+ORDERS = (FERRO, ANTI, NONE)
 MAX_SITES = 4
 """Magnetic atoms in the cell up to which antiferromagnetic orders are tried."""
 SYMPREC = 0.01
@@ -37,13 +38,15 @@ COLLAPSED = 0.05
 """μB; a crystal all of whose moments end lower is not magnetic."""
 
 
-def starts(atoms: Atoms) -> list[tuple[str, Floats]]:
+def starts(atoms: Atoms, orders: Collection[str] = ORDERS) -> list[tuple[str, Floats]]:
     """Names and initial moments (μB per atom) of the starts of a crystal, ferromagnetic first.
 
     Antiferromagnetic starts are all collinear orders with as many moments up as down (one more of an odd number) that
     differ by the crystal's symmetry or by turning all moments round, of at most :data:`MAX_SITES` magnetic atoms.
     :data:`RADICALS` start with moments up in all of them. A crystal without either has one start, without moments.
     Atoms that come with moments, as those of O2 do, have no other start.
+
+    :param orders: kinds of starts that are asked for, of :data:`ORDERS`. A crystal with none of them gets its first.
     """
     if (given := atoms.get_initial_magnetic_moments()).any():
         return [(FERRO, given)]
@@ -59,7 +62,8 @@ def starts(atoms: Atoms) -> list[tuple[str, Floats]]:
             order = np.ones(len(atoms))
             order[sites] = signs
             found.append((f"{ANTI}{number}", moments * order))
-    return [*found, none]
+    found.append(none)
+    return [one for one in found if one[0].rstrip("0123456789") in orders] or found[:1]
 
 
 def _radicals(atoms: Atoms) -> list[int]:

@@ -1,4 +1,4 @@
-"""Energies at fixed geometry: each crystal from all starts of its spins, of which the lowest counts."""
+"""Energies at fixed geometry: each crystal from several starts of its spins, of which the lowest counts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,13 +42,14 @@ def static(atoms: Atoms, store: Store, only: Sequence[tuple[str, Floats]] | None
     Where the ferromagnetic start ends without moments, the non-magnetic one is the same and is not computed. Of an
     engine that gives no moments all starts are the same, and one is computed.
 
-    :param only: names and initial moments to start from; ``None``: all of :func:`~cgwgan_core.dft.spin.starts`.
+    :param only: names and initial moments to start from; ``None``: the store's orders of
+        :func:`~cgwgan_core.dft.spin.starts`.
     :raises InputError: if the engine cannot treat the crystal, such as for want of a pseudopotential.
     """
     base = Calculation(atoms, store.engine.name, store.engine.parameters(atoms))
     found: list[tuple[str, Calculation, Outcome]] = []
     collapsed = False
-    for name, moments in starts(atoms) if only is None else only:
+    for name, moments in starts(atoms, store.orders) if only is None else only:
         if name == NONE and collapsed:
             continue
         calculation = base.with_moments(moments)

@@ -12,12 +12,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cgwgan_core.dft.calculation import UNFINISHED, Calculation, Engine, Outcome
+from cgwgan_core.dft.spin import ORDERS
 from cgwgan_core.workflow.errors import InputError, first_line
 from cgwgan_core.workflow.files import replacing_folder, write_json
 from cgwgan_core.workflow.logs import logger
@@ -38,10 +39,13 @@ class Store:
 
     :param root: the folder; made when needed.
     :param max_minutes: for one attempt, which is then given up.
+    :param orders: magnetic orders that crystals are computed from; see :func:`.spin.starts`.
     """
 
-    def __init__(self, root: str | Path, engine: Engine, max_minutes: float = 120.0) -> None:
-        self.root, self.engine, self.max_minutes = Path(root), engine, max_minutes
+    def __init__(
+        self, root: str | Path, engine: Engine, max_minutes: float = 120.0, orders: Collection[str] = ORDERS
+    ) -> None:
+        self.root, self.engine, self.max_minutes, self.orders = Path(root), engine, max_minutes, tuple(orders)
 
     def run(self, calculation: Calculation) -> Outcome:
         """What comes of a calculation: from disk where it is settled, else computed with the engine.

@@ -33,10 +33,17 @@ class Request:
     formulas: tuple[tuple[int, ...], ...] = ()
     """Numbers of atoms of each element of formulas of which the sites must be able to hold one. ``flow`` only: other
     sets of letters are drawn again."""
+    number_density: tuple[float, float] | None = None
+    """Lowest and highest number of atoms per Å³. ``flow`` only: what is outside is drawn again, led inside."""
+    energy_above_hull: float | None = None
+    """eV/atom: templates like those of structures with this energy, as far as the training data had energies. ``flow``
+    only."""
 
     def __post_init__(self) -> None:
         if self.pseudocount < 0:
             raise InputError(f"templates.pseudocount: {self.pseudocount} is below 0")
+        if self.energy_above_hull is not None and self.energy_above_hull < 0:
+            raise InputError(f"templates.energy_above_hull: {self.energy_above_hull} is below 0")
 
 
 class TrainedModel(Protocol):
@@ -78,7 +85,7 @@ class TrainedModel(Protocol):
 
     def state(self) -> dict[str, Any]:
         """Its networks, as tensors and plain values. ``encoder`` says what can be drawn: ``groups``, ``min_sites`` and
-        ``max_sites``, where the kind knows them.
+        ``max_sites``, where the kind knows them, and whether ``energies`` can be asked for.
         """
 
     @classmethod

@@ -28,7 +28,7 @@ class FlowOptions:
     """Of the vector of a site."""
     layers: int = 3
     """Rounds of messages between sites."""
-    steps: int = 10
+    steps: int = 8
     """From noise to a template, in drawing."""
 
     def __post_init__(self) -> None:

@@ -25,6 +25,8 @@ class Scope:
     """Space groups that may be asked for; ``None``: the encoder takes no condition."""
     kind: str = "wgan"
     """Its ``model.kind``."""
+    energies: bool = False
+    """Whether an energy above the hull can be asked for."""
 
 
 class _Plain(pickle.Unpickler):
@@ -52,7 +54,7 @@ def scope_of(path: str | Path) -> Scope:
         # the encoder `continuous` has slots for sites, any of which may be empty
         least, most = state.get("min_sites", 1), state["max_sites"] if "max_sites" in state else state["n_slots"]
         groups = frozenset(map(int, state["groups"])) if "groups" in state else None
-        return Scope(tuple(range(int(least), int(most) + 1)), groups, str(kind))
+        return Scope(tuple(range(int(least), int(most) + 1)), groups, str(kind), bool(state.get("energies")))
     except Exception as error:  # noqa: BLE001 - unpickling what is no checkpoint may raise anything
         why = error.strerror if isinstance(error, OSError) else "it describes no generator"
         raise InputError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.asymmetric_unit import with_full_symmetry
+from cgwgan_core.crystallography.composition import can_hold_one, ratio_of
 from cgwgan_core.crystallography.distances import min_distances
 from cgwgan_core.crystallography.fingerprint import canonical, fingerprints, isopointal_types
 from cgwgan_core.crystallography.matching import Distinct, Tolerances
@@ -33,6 +34,8 @@ class TemplateOptions:
     """Lowest and highest number of atoms per Å³."""
     n_sites: tuple[int, ...] | None = None
     """Numbers of sites to keep; ``None``: all."""
+    formulas: tuple[str, ...] | None = None
+    """Anonymous formulas of which the sites must be able to hold one, such as ABX3; ``None``: any."""
     tolerance: Tolerances = field(default_factory=Tolerances)
     """Within which two templates are the same."""
 
@@ -43,12 +46,18 @@ class TemplateOptions:
             raise InputError(
                 f"templates.number_density: {list(self.number_density)} are not two rising positive numbers"
             )
+        try:
+            for formula in self.formulas or ():
+                ratio_of(formula)
+        except ValueError as error:
+            raise InputError(f"templates.formulas: {error}") from None
 
 
 DUPLICATE = "duplicate"
 REASONS = (
     "impossible sites",
     "number of sites",
+    "formula",
     "no volume",
     "atom count",
     "number density",
@@ -102,6 +111,10 @@ def select(templates: Templates, options: TemplateOptions, seen: Distinct) -> Se
     refuse("impossible sites", impossible_sites(templates))
     if options.n_sites is not None:
         refuse("number of sites", ~np.isin(templates[left].n_sites, options.n_sites))
+    if options.formulas is not None:
+        ratios = tuple(ratio_of(formula) for formula in options.formulas)
+        held = templates[left].multiplicities.tolist()
+        refuse("formula", ~np.array([can_hold_one(row, ratios) for row in held], dtype=bool))
     refuse("no volume", ~(templates[left].volume > 0))
     refuse("atom count", templates[left].n_atoms > options.max_atoms)
     density = templates[left].number_density

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pymatgen.core import Composition
 
+from cgwgan_core.crystallography.composition import ratio_of, reduced
 from cgwgan_core.crystallography.matching import Distinct
 from cgwgan_core.crystallography.spacegroups import numbers_of
 from cgwgan_core.generator.model import Request, TrainedModel
@@ -23,19 +24,27 @@ def request_of(
     spacegroups: Sequence[int | str] | None,
     formulas: Sequence[str] | None,
     options: TemplateOptions,
+    energy_above_hull: float | None = None,
 ) -> Request:
     """What to ask of a generator, so that as few draws as can be are refused later.
 
     :param spacegroups: by number or by crystal system; ``None``: all.
-    :param formulas: of which the sites must be able to hold one; ``None``: any.
+    :param formulas: of the candidates, of which the sites must be able to hold one; ``None``: any. If the options have
+        ratios, too, those of them that are such formulas.
+    :param energy_above_hull: eV/atom, of what templates are to be like; ``None``: of all.
     """
     amounts = [tuple(round(n) for n in Composition(formula).values()) for formula in formulas or ()]
+    if options.formulas is not None:
+        ratios = {ratio_of(formula) for formula in options.formulas}
+        amounts = [one for one in amounts if reduced(one) in ratios] if formulas else sorted(ratios)
     return Request(
         pseudocount,
         None if spacegroups is None else tuple(numbers_of(spacegroups)),
         options.n_sites and tuple(options.n_sites),
         options.max_atoms,
         tuple(amounts),
+        options.number_density,
+        energy_above_hull,
     )
 
 

@@ -42,6 +42,7 @@ def train(
     made_from: Provenance,
     save_every: int = 200,
     callbacks: Sequence[Callback] = (),
+    energies: Floats | None = None,
 ) -> TrainedModel:
     """Train the generator on templates and write its checkpoint.
 
@@ -51,6 +52,8 @@ def train(
     :param held_out: templates with other isopointal types, by which a GAN chooses the best of its late steps.
     :param save_every: steps between two checkpoints in ``files.scratch``.
     :param callbacks: Lightning's, for those who want to look on.
+    :param energies: of the training templates above the hull, eV/atom, NaN where unknown, (N,), which a flow takes as
+        a condition; ``None``: unknown.
     :returns: the model, with the weights as the checkpoint has them.
     :raises InputError: if the checkpoint to start from is unreadable or does not fit the options, if no
         template can be represented, or if the losses are no longer finite.
@@ -60,7 +63,10 @@ def train(
         logger.info(f"{options.init}: used as it is, after {start.steps:,} steps of training")
         model, curve = start, list[list[float]]()
     else:
-        model, curve = _train(templates, held_out, options, seed, start, files, made_from, save_every, callbacks)
+        energies = np.full(len(templates), np.nan) if energies is None else energies
+        model, curve = _train(
+            templates, held_out, energies, options, seed, start, files, made_from, save_every, callbacks
+        )
     _write_curve(files.curve, TRAININGS[options.kind].losses, curve)
     save(model, files.checkpoint, made_from)
     shutil.rmtree(files.scratch, ignore_errors=True)
@@ -70,6 +76,7 @@ def train(
 def _train(
     templates: Templates,
     held_out: Templates,
+    energies: Floats,
     options: ModelOptions,
     seed: int,
     start: TrainedModel | None,
@@ -89,9 +96,12 @@ def _train(
     covered = _covered(networks.covers(templates), options.init)
     learnt, data = templates[covered], _digest(templates[covered])
     origin = None if start is None else _digest_of_weights(start)
-    identity = json.dumps([FORMAT, asdict(options), seed, data, origin, made_from.metadata()])
+    known_energies = hashlib.sha256(np.ascontiguousarray(energies).tobytes()).hexdigest()[:16]
+    identity = json.dumps([FORMAT, asdict(options), seed, data, known_energies, origin, made_from.metadata()])
     with reproducible():
-        module = TRAININGS[options.kind](cast(Any, networks), learnt, weights[covered], held_out, options, seed)
+        module = TRAININGS[options.kind](
+            cast(Any, networks), learnt, weights[covered], held_out, options, seed, energies[covered]
+        )
         run_steps(module, files, hashlib.sha256(identity.encode()).hexdigest(), save_every, callbacks)
         known = {
             side: Templates.concat([start.known[side], own] if start else [own])

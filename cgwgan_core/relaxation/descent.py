@@ -33,10 +33,11 @@ from a higher symmetry that it relaxes towards. The same tolerance that database
 EXACT = 1e-4
 """Å; how far an atom may be from where symmetry has it, to stand for its orbit."""
 STALLED = 50
-"""Steps after which a relaxation that has come no nearer to a minimum is given up, or its best geometry accepted. Of
-41 crystals that reached 0.001 eV/Å, one had paused for longer; 9 more had not reached it after 500 steps."""
+"""Steps after which a relaxation that has come no nearer to a minimum sets off from its best geometry once more,
+without what the optimiser has learnt of curvatures; after as many again it is given up, or its best geometry accepted.
+Of 41 crystals that reached 0.001 eV/Å, one had paused for longer; 9 more had not reached it after 500 steps."""
 NEARER = 1e-4
-"""eV/atom; a step this much lower in energy than all before it comes nearer, even if its forces are larger."""
+"""eV/atom; steps that have come down by so much come nearer, even if forces grow."""
 MIN_DISTANCE = 0.7
 """Å; shorter distances are a collapse: no bond but that of H2 (0.74 Å) is as short."""
 VOLUME_RANGE = (0.5, 2.0)
@@ -143,10 +144,11 @@ class Progress:
 
     def take(self, point: Point, atoms: Atoms, step: int) -> None:
         """Go on by one point."""
-        better = point.gradient < self.best.gradient
-        if better or point.energy < self._lowest - NEARER:
+        better, lower = point.gradient < self.best.gradient, point.energy < self._lowest - NEARER
+        if better or lower:
             self._nearer = step
-        self._lowest = min(self._lowest, point.energy)
+        if lower:
+            self._lowest = point.energy
         if better:
             self.best, self.best_atoms = point, bare(atoms)
 
@@ -175,8 +177,8 @@ class Descent:
         self._steps, self._minutes, self._across = 0, 0.0, 0.0
         self._progress = Progress(self._start, self._steps)
         self._kept: KeptNeighbours | None = None
-        self._unkept: Progress | None = None
-        """Made before neighbours were kept."""
+        self._earlier: Progress | None = None
+        """Made before it set off once more."""
         try:
             if how.keep_symmetry:
                 symmetry = FixSymmetry(self.atoms, symprec=SYMPREC_BEFORE)
@@ -275,27 +277,29 @@ class Descent:
             self.status = OK
 
     def _give_up(self) -> None:
-        """Go back to the best point, and from there on with its neighbours kept, or end."""
+        """Go back to the best point, and set off from there once more, with neighbours kept if asked for, or end."""
         best = self._progress.best_atoms
         self.atoms.set_cell(best.cell)
         self.atoms.set_positions(best.positions, apply_constraint=False)
         self._point = self._progress.best
-        may_keep = self.how.keep_neighbours and not self._smooth and self._kept is None
-        if may_keep and self._cutoff is not None and self._steps < self.how.max_steps:
-            self._unkept = self._progress
+        accepted = self._accepts(self._point)
+        keeps = self.how.keep_neighbours and not self._smooth and self._cutoff is not None
+        if self._earlier is None and self._steps < self.how.max_steps and (keeps or not accepted):
+            self._earlier = self._progress
             self._set_off()
-            first = Orbits.numbered(self.orbits).first if self._by_orbit else None
-            self._kept = KeptNeighbours(self.atoms, self._cutoff, first)
+            if keeps and self._cutoff is not None:
+                first = Orbits.numbered(self.orbits).first if self._by_orbit else None
+                self._kept = KeptNeighbours(self.atoms, self._cutoff, first)
             self._progress = Progress(self._start, self._steps)
-        elif self._accepts(self._point):
+        elif accepted:
             self._arrive()
         else:
             self._refuse(f"gradient of atoms and cell {self._point.gradient:.2g} eV/Å")
 
     def _refuse(self, reason: str) -> None:
         """Refuse the crystal, unless it was near enough to a minimum before neighbours were kept."""
-        if self._unkept is not None and self._accepts(self._unkept.best):
-            self.atoms, self._point = self._unkept.best_atoms, self._unkept.best
+        if self._earlier is not None and self._accepts(self._earlier.best):
+            self.atoms, self._point = self._earlier.best_atoms, self._earlier.best
             self.status, self._across = OK, 0.0
             return
         self.status = f"{UNCONVERGED} after {self._steps} steps: {reason}"

@@ -1,8 +1,8 @@
 """Energies of many candidates: the potential's, the formation energy, the distance to the hull.
 
-A candidate comes with the volume that its elements usually take. Where that puts two atoms impossibly close, nothing
-is evaluated. Where its energy is promising, the volume is adapted: a search along the isotropic scale, so that the
-ranking compares crystals and not how well a typical volume happens to fit them.
+A candidate comes with the volume that its elements usually take. Where its energy is promising, the volume is adapted:
+a search along the isotropic scale, so that the ranking compares crystals and not how well a typical volume happens to
+fit them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ class ScreenOptions:
     batch_size: int = BATCH_SIZE
     """Crystals in one evaluation."""
     min_distance_ratio: float = 0.6
-    """Shortest distance of two atoms over the sum of their covalent radii; closer ones are not evaluated."""
+    """Shortest distance of two atoms over the sum of their covalent radii: where the search for the volume ends."""
     refine_below: float | None = 2.0
     """eV/atom above the hull; candidates below it have their volume adapted. ``None``: none have."""
 
@@ -70,23 +70,18 @@ def screen(
         scale = part["volume_scale"].to_numpy()
         elements, formulas = part["elements"].to_pylist(), part["formula"].to_pylist()
         distinct, of = np.unique(index, return_inverse=True)
-        separations = closest_pairs(lookup.templates[distinct], of, elements, scale)
-        status = separations.complaints(options.min_distance_ratio)
-        apart = np.flatnonzero([not reason for reason in status])
-        crystals = list(decorate(lookup.templates[index[apart]], [elements[i] for i in apart], scale[apart]))
-        found, errors = evaluate(crystals, potential, options.batch_size, by_site=True)
-        for i, error in zip(apart, errors, strict=True):
-            status[i] = error or OK
-        energies, formation = (np.full(len(index), np.nan) for _ in range(2))
-        energies[apart] = found
-        formation[apart] = formation_energies(crystals, found, potential.energy_scale)
+        crystals = list(decorate(lookup.templates[index], elements, scale))
+        energies, errors = evaluate(crystals, potential, options.batch_size, by_site=True)
+        status = [error or OK for error in errors]
+        formation = formation_energies(crystals, energies, potential.energy_scale)
         above = hull.energy_above_hull(formulas, formation)
         scale = scale.copy()
         if options.refine_below is not None:
             # NaN is not below anything
-            some = np.flatnonzero(above[apart] < options.refine_below)
-            better, chosen = apart[some], [crystals[k] for k in some]
-            factors, lower = adapt_volumes(chosen, energies[better], separations.ratio[better], potential, options)
+            better = np.flatnonzero(above < options.refine_below)
+            chosen = [crystals[i] for i in better]
+            ratios = closest_pairs(lookup.templates[distinct], of[better], [elements[i] for i in better], scale[better])
+            factors, lower = adapt_volumes(chosen, energies[better], ratios, potential, options)
             scale[better] *= factors
             energies[better] = lower
             scaled = [scaled_by(atoms, factor) for atoms, factor in zip(chosen, factors, strict=True)]
@@ -149,51 +144,26 @@ def _formation_energies(crystals: Sequence[Atoms], potential: Potential) -> Floa
     return formation_energies(crystals, energies, potential.energy_scale)
 
 
-@dataclass(frozen=True)
-class Separations:
-    """The two atoms of each candidate that are closest for their size."""
-
-    ratio: Floats
-    """Their distance over the sum of their covalent radii (Cordero et al., Dalton Trans. 2008, 2832,
-    doi:10.1039/b801115j), (N,)."""
-    distance: Floats
-    """(N,) Å."""
-    pair: list[str]
-    """Their elements: ``Ba-O``."""
-
-    def complaints(self, min_distance_ratio: float) -> list[str]:
-        """What is said of those whose ratio is below the limit; empty for the others."""
-        return [
-            f"two atoms are {distance:.2f} Å apart: {pair}, {ratio:.2f} of their covalent radii"
-            if ratio < min_distance_ratio
-            else ""
-            for ratio, distance, pair in zip(self.ratio, self.distance, self.pair, strict=True)
-        ]
-
-
 def closest_pairs(
     templates: Templates, of: NDArray[np.int64], elements: Sequence[Sequence[str]], volume_scale: Floats
-) -> Separations:
-    """Of each candidate the pair of atoms that is closest for its size.
+) -> Floats:
+    """Of each candidate the shortest distance of two atoms over the sum of their covalent radii, (N,).
 
-    The distances between sites are those of the template, found once for all candidates that share it.
+    The distances between sites are those of the template, found once for all candidates that share it. Radii: Cordero
+    et al., Dalton Trans. 2008, 2832, doi:10.1039/b801115j.
 
     :param of: the template of each candidate, (N,).
     :param elements: of the sites of each.
     :param volume_scale: factor on the template's volume, (N,).
     """
-    k = templates.letters.shape[1]
-    radii = np.zeros((len(of), k))
+    radii = np.zeros((len(of), templates.letters.shape[1]))
     for row, symbols in zip(radii, elements, strict=True):
         row[: len(symbols)] = [covalent_radii[atomic_numbers[symbol]] for symbol in symbols]
     distances = site_distances(templates)[of] * np.cbrt(volume_scale)[:, None, None]
     # padding has no radius and is infinitely far
     with np.errstate(divide="ignore"):
-        ratios = (distances / (radii[:, :, None] + radii[:, None])).reshape(len(of), -1)
-    worst = ratios.argmin(axis=1)
-    each = np.arange(len(of))
-    pairs = ["-".join(sorted((e[i], e[j]))) for e, i, j in zip(elements, worst // k, worst % k, strict=True)]
-    return Separations(ratios[each, worst], distances.reshape(len(of), -1)[each, worst], pairs)
+        ratios: Floats = (distances / (radii[:, :, None] + radii[:, None])).min(axis=(1, 2), initial=np.inf)
+    return ratios
 
 
 def scaled_by(atoms: Atoms, factor: float) -> Atoms:

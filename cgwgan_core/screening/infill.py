@@ -1,4 +1,7 @@
-"""Elements on the sites of templates: every distinct assignment, its composition, its charges and its volume."""
+"""Elements on the sites of templates: every distinct assignment, its composition, its charges and its volume.
+
+A candidate is a crystal that may be one: no two of its atoms are closer than a share of their covalent radii.
+"""
 
 import csv
 from collections import Counter
@@ -9,24 +12,28 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from pymatgen.core import Composition
 
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.composition import reduced_formula
+from cgwgan_core.crystallography.distances import site_distances
 from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
 from cgwgan_core.crystallography.templates import Templates, expand
+from cgwgan_core.screening.assignments import ANY, search, ways
 from cgwgan_core.screening.charges import OXIDATION_STATES, charge_balanced
-from cgwgan_core.workflow.arrays import Booleans, Floats, Integers
+from cgwgan_core.workflow.arrays import Floats, Integers
 from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.seeds import derive_seed
 
 VOLUMES = ("elements", "template")
 CHARGES = ("tag", "require")
-EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED, OF_A_TEMPLATE = (
-    "same crystal as another assignment",
-    "atoms in the primitive cell",
+OTHER_ELEMENT, TOO_LARGE, TOO_CLOSE, EQUIVALENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED, OF_A_TEMPLATE = (
     "another element is fixed on sites of that multiplicity",
+    "atoms in the primitive cell",
+    "atoms too close",
+    "same crystal as another assignment",
     "formula not asked for",
     "share of an element out of bounds",
     "charges do not balance",
@@ -34,7 +41,7 @@ EQUIVALENT, TOO_LARGE, OTHER_ELEMENT, OTHER_FORMULA, OTHER_FRACTION, UNBALANCED,
 )
 """Why an assignment is no candidate, in the order of the tests."""
 MOST_WAYS = 2_000_000
-"""To put elements on the sites of one template."""
+"""To put elements on the sites of one template, so that all are used."""
 REASON = "U64"
 """Type of an array of reasons."""
 
@@ -52,6 +59,8 @@ class InfillOptions:
     """Most atoms in a candidate's primitive cell; ``None``: no limit."""
     per_template: int | None = None
     """Most candidates of one template, chosen at random among those that nothing else refuses; ``None``: all."""
+    min_distance_ratio: float = 0.6
+    """Shortest distance of two atoms over the sum of their covalent radii."""
     fixed: Mapping[str, Sequence[int]] | None = None
     """Element -> Wyckoff multiplicities whose sites all hold it, and no other element; ``None``: none is fixed."""
     atomic_fractions: Mapping[str, Sequence[float]] | None = None
@@ -72,6 +81,8 @@ class InfillOptions:
         for name in ("max_atoms", "per_template"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"infill.{name}: {getattr(self, name)} must be at least 1")
+        if not self.min_distance_ratio >= 0:
+            raise InputError(f"infill.min_distance_ratio: {self.min_distance_ratio} must not be negative")
         if self.formulas is not None:
             object.__setattr__(self, "formulas", tuple(self.formulas))
         multiplicities = [m for several in (self.fixed or {}).values() for m in several]
@@ -84,26 +95,18 @@ class InfillOptions:
                 )
 
 
-@cache
-def assignments(n_sites: int, n_elements: int) -> NDArray[np.int8]:
-    """All ways to put elements on sites that use every element, in order: 6 for 3 on 3 sites, 5,796 on 8, (A, n_sites).
+def number_of_assignments(n_sites: int, n_elements: int) -> int:
+    """Ways to put elements on sites that use every element: 6 for 3 on 3 sites, 5,796 on 8.
 
-    :raises InputError: if there are more than :data:`MOST_WAYS` with elements left out.
-
-    >>> len(assignments(3, 3)), len(assignments(4, 3)), len(assignments(8, 3))
-    (6, 36, 5796)
+    :raises InputError: if there are more than :data:`MOST_WAYS`.
     """
-    ways = n_elements**n_sites
-    if ways > MOST_WAYS:
+    every = ways(n_sites, n_elements, n_elements)
+    if every > MOST_WAYS:
         raise InputError(
-            f"templates.n_sites: {n_sites} sites take {n_elements} elements in {ways:,} ways, more than {MOST_WAYS:,};"
+            f"templates.n_sites: {n_sites} sites take {n_elements} elements in {every:,} ways, more than {MOST_WAYS:,};"
             " name smaller numbers"
         )
-    every = np.indices((n_elements,) * n_sites, dtype=np.int8).reshape(n_sites, -1).T
-    uses_all = np.ones(len(every), dtype=bool)
-    for element in range(n_elements):
-        uses_all &= (every == element).any(1)
-    return np.ascontiguousarray(every[uses_all])
+    return every
 
 
 # ----------------------------------------------------------------------------------------------- volumes
@@ -240,26 +243,36 @@ def infill(
     :param names: of the templates; ``None``: their places. With the seed they decide which candidates
         ``options.per_template`` keeps.
     :raises InputError: if an element has no known volume and ``options.volume`` is ``elements``, if a formula asked
-        for does not hold all the elements and no others, or if options name an element that is not among them.
+        for does not hold all the elements and no others, if options name an element that is not among them, or if a
+        template has too many sites.
     """
     elements = tuple(elements)
     typical = np.array([*typical_volumes(elements).values()]) if options.volume == "elements" else None
+    radii = np.array([covalent_radii[atomic_numbers[element]] for element in elements])
     limits = _Limits.of(options, elements)
     found = Candidates(np.zeros(0, dtype=np.int64), [], [], [], np.zeros(0), 0, {})
     assigned = 0
     refused: Counter[str] = Counter()
     multiplicities, cells, sizes = templates.multiplicities, templates.volume, primitive_atoms(templates)
-    exchanges = site_exchanges(templates)
+    exchanges, distances = site_exchanges(templates), site_distances(templates)
     places, scales = [found.template], [found.volume_scale]
     for i, n_sites in enumerate(templates.n_sites.tolist()):
-        every = assignments(n_sites, len(elements))
-        choices = _distinct(every, exchanges[i])
-        assigned += len(every)
-        refused[EQUIVALENT] += len(every) - len(choices)
-        if options.max_atoms is not None and sizes[i] > options.max_atoms:
-            refused[f"more than {options.max_atoms} {TOO_LARGE}"] += len(choices)
-            continue
         counts = multiplicities[i, :n_sites]
+        fixed = limits.fixed_on(counts)
+        every = number_of_assignments(n_sites, len(elements))
+        in_place = ways(int((fixed == ANY).sum()), len(elements), len(set(range(len(elements))) - set(fixed.tolist())))
+        assigned += every
+        refused[OTHER_ELEMENT] += every - in_place
+        if options.max_atoms is not None and sizes[i] > options.max_atoms:
+            refused[f"more than {options.max_atoms} {TOO_LARGE}"] += in_place
+            continue
+        volumes = np.zeros(len(elements)) if typical is None else typical / cells[i]
+        apart, close = search(
+            distances[i, :n_sites, :n_sites], counts, radii, volumes, options.min_distance_ratio, fixed
+        )
+        choices = _distinct(apart, exchanges[i])
+        refused[TOO_CLOSE] += close
+        refused[EQUIVALENT] += len(apart) - len(choices)
         totals = np.stack([(choices == e) @ counts for e in range(len(elements))], axis=1)
         # compositions as one number each, which sorts faster than rows
         _, first, kind = np.unique(
@@ -267,7 +280,6 @@ def infill(
         )
         formulas, reasons = limits.of_compositions(totals[first])
         reason = reasons[kind]
-        reason[limits.misplaced(choices, counts)] = OTHER_ELEMENT
         for why, n in zip(*np.unique(reason[reason != ""], return_counts=True), strict=True):
             refused[str(why)] += int(n)
         kept = np.flatnonzero(reason == "")
@@ -322,11 +334,9 @@ class _Limits:
         reasons = [self._refusal(total, formula) for total, formula in zip(rows, formulas, strict=True)]
         return formulas, np.array(reasons, dtype=REASON)
 
-    def misplaced(self, choices: NDArray[np.int8], counts: NDArray[np.int64]) -> Booleans:
-        """Which assignments, (A, sites), put another element where one is fixed, (A,)."""
-        wanted = np.array([self.fixed.get(m, -1) for m in counts.tolist()])
-        other: Booleans = ((wanted >= 0) & (choices != wanted)).any(1)
-        return other
+    def fixed_on(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The element that each site of so many atoms must hold, or :data:`.assignments.ANY`, (K,)."""
+        return np.array([self.fixed.get(m, ANY) for m in counts.tolist()], dtype=np.int64)
 
     def _refusal(self, total: Mapping[str, int], formula: str) -> str:
         if self.formulas is not None and formula not in self.formulas:

@@ -6,7 +6,6 @@ balance where that is asked for, and the generator must draw templates with a si
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ import numpy as np
 from pymatgen.core import Composition
 
 from cgwgan_core.crystallography import spacegroups as sg
+from cgwgan_core.crystallography.composition import ratio_of, reduced
 from cgwgan_core.generator.scope import SHIPPED, Scope, scope_of
 from cgwgan_core.potentials.facts import M3GNET_FILES, OWN_SCALES, scale_of, trained_on
 from cgwgan_core.potentials.roles import JUDGE, VARIABLE, assign
+from cgwgan_core.screening.assignments import ways
 from cgwgan_core.screening.charges import can_balance
 from cgwgan_core.screening.infill import MOST_WAYS, element_volumes
 from cgwgan_core.screening.references import FILES, references
@@ -137,13 +138,17 @@ def _of_generator(config: Mapping[str, Any], _: str | None) -> Iterator[str]:
             f"templates.n_sites: {len(config['chemistry'])} elements do not fit on at most {max(kept)} sites; add "
             f"{max(scope.n_sites)}"
         )
-    elif len(config["chemistry"]) ** max(kept) > MOST_WAYS:
+    elif ways(max(kept), len(config["chemistry"]), len(config["chemistry"])) > MOST_WAYS:
         yield (
             f"templates.n_sites: {max(kept)} sites take {len(config['chemistry'])} elements in over {MOST_WAYS:,} ways;"
             " name smaller numbers"
         )
-    elif config["infill"]["formulas"]:
-        yield from _of_formulas(config, Scope(tuple(kept), _groups(drawn["spacegroups"], scope)))
+    else:
+        within = Scope(tuple(kept), _groups(drawn["spacegroups"], scope))
+        wrong = list(_of_formulas(config, within)) if config["infill"]["formulas"] else []
+        yield from wrong or _of_ratios(config, within)
+    if drawn["energy_above_hull"] is not None and not config["model"]["max_steps"] and not scope.energies:
+        yield f"templates.energy_above_hull: {name} has learnt no energies above the hull; write null, or train one"
     if drawn["spacegroups"] is not None and not _groups(drawn["spacegroups"], scope):
         yield (
             "templates.spacegroups: the encoder continuous takes no space groups; write null"
@@ -193,12 +198,33 @@ def _of_formulas(config: Mapping[str, Any], scope: Scope) -> Iterator[str]:
             )
 
 
+def _of_ratios(config: Mapping[str, Any], scope: Scope) -> Iterator[str]:
+    """Anonymous formulas that no sites of a space group can hold, or that are none of the candidates'.
+
+    :param config: its ``infill.formulas`` are right.
+    """
+    ratios, most = config["templates"]["formulas"] or [], config["templates"]["max_atoms"]
+    for formula in ratios:
+        if not fits(ratio_of(formula), scope, most):
+            yield (
+                f"templates.formulas: {formula} fits on no {' or '.join(map(str, scope.n_sites))} sites of a space"
+                f" group with at most {most} atoms; name another formula, or raise templates.max_atoms"
+            )
+    formulas = config["infill"]["formulas"] or []
+    amounts = {reduced([round(n) for n in Composition(formula).values()]) for formula in formulas}
+    if ratios and formulas and amounts.isdisjoint(map(ratio_of, ratios)):
+        yield (
+            f"templates.formulas: none of infill.formulas, {', '.join(formulas)}, is {' or '.join(ratios)}; write null"
+            " for one of the two"
+        )
+
+
 def fits(amounts: Sequence[int], scope: Scope, most: int) -> bool:
     """Whether a template can hold a formula: so many atoms of each element, or the same multiple of all.
 
     :param most: atoms in the conventional cell.
     """
-    whole = [n // gcd(*amounts) for n in amounts]
+    whole = reduced(amounts)
     offers = {_offered(number) for number in (scope.groups or range(1, 231))}
     for multiple in range(1, most // sum(whole) + 1):
         totals = tuple(sorted((multiple * n for n in whole), reverse=True))

@@ -26,7 +26,8 @@ RENAMED = {
     "model.repeats": "model.duplicate_exponent",
     "phonons.follow": "phonons.follow_modes",
     "relax.free": "relax.unconstrained",
-    "screen.min_separation": "screen.min_distance_ratio",
+    "screen.min_distance_ratio": "infill.min_distance_ratio",
+    "screen.min_separation": "infill.min_distance_ratio",
     "templates.boldness": "templates.pseudocount",
 }
 """Former names of keys -> what they are called now."""
@@ -273,10 +274,16 @@ def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"model.init: {model['init']} does not exist; write pretrained, or scratch to train from scratch"
 
 
-def _of_templates(templates: Mapping[str, Any]) -> Iterator[str]:
+def _of_templates(templates: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
     least, most = templates["number_density"]
     if least >= most:
         yield "templates.number_density: the first number must be below the second"
+    for formula in templates["formulas"] or ():
+        letters = re.sub(r"\d", "", formula)
+        if len(set(letters)) < len(letters):
+            yield f"templates.formulas: {formula} has a letter twice; write one for each element, such as ABX3"
+    if templates["energy_above_hull"] is not None and model["kind"] != "flow":
+        yield f"templates.energy_above_hull: a {model['kind']} cannot draw by it; write null, or set model.kind to flow"
 
 
 def _of_potential(role: str, potential: Mapping[str, Any] | None) -> Iterator[str]:
@@ -312,7 +319,7 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = [
     (("data",), _of_data),
     (("infill", "chemistry"), _of_infill),
     (("model",), _of_model),
-    (("templates",), _of_templates),
+    (("templates", "model"), _of_templates),
     (("dft",), _of_dft),
     (("vasp",), _of_vasp),
     *(((role,), partial(_of_potential, role)) for role in ("potential", "screening_potential", "second_potential")),

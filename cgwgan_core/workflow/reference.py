@@ -53,7 +53,7 @@ TABLES: dict[str, tuple[pa.Schema, str]] = {
 SHARED = {
     "STORE": (
         *(f"dft.{key}" for key in ("engine", "command", "kspacing", "pseudopotentials", "dispersion")),
-        *("dft.store", "dft.max_minutes"),
+        *("dft.store", "dft.max_minutes", "dft.orders"),
         *(f"vasp.{key}" for key in ("preset", "dispersion", "kspacing", "ediff", "command", "job")),
     ),
     "HUBBARD": ("dft.engine", "vasp.preset"),

@@ -78,6 +78,7 @@ ASU = pa.schema(
         *_SITES,
         _field("elements", pa.list_(STR), "element of each site [k]"),
         _DENSITY,
+        _field("energy_above_hull", F64, "from the database, where known", "eV/atom"),
         _field("symprec", F64, "tolerance the symmetry was found with", "Å"),
     ]
 )

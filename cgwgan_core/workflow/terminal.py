@@ -1,7 +1,7 @@
 """What a person sees of a run: how far each stage is, and what came out of it, one line each.
 
-``screen    3/8 shards  41,200 candidates, 1.4 ms each, about 2 min left`` while it goes on, and at its end
-``screen    67,575 candidates: 41,233 with an energy; refused: 26,342 atoms too close``.
+``relax    3/8 shards  45 crystals, 1.4 s each, about 2 min left`` while it goes on, and at its end
+``relax    120 crystals: 117 relaxed; refused: 3 not converged``.
 
 :class:`Terminal` listens to Snakemake's logger in the main process, so that jobs may run anywhere, and takes its
 numbers from the files of the jobs. The lines are plain: they read the same on a terminal and in a file.

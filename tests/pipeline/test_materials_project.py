@@ -33,7 +33,7 @@ def test_a_template_is_on_one_side_whatever_else_there_is(shared_data: Path) -> 
     rows = []
     for i, doc in enumerate(docs):
         structure = Structure(doc["lattice"], doc["species"], doc["frac_coords"])
-        rows.append(crystal_row(structure, material_id=doc.get("material_id", str(i))))
+        rows.append(crystal_row(structure, material_id=doc.get("material_id", str(i)), energy_above_hull=None))
     asu = tables.to_table(units_of(pa.Table.from_pylist(rows), 0.1)[0], tables.ASU)
     training, _ = select_training(asu, TrainingOptions(held_out=0.3), 1)
     sides = {}

@@ -38,6 +38,7 @@ OTHERS: Mapping[str, Any] = {
     "model.encoder": "continuous",
     "templates.spacegroups": ["cubic"],
     "templates.n_sites": [3],
+    "templates.formulas": ["ABX3"],
     "templates.number_density": [0.02, 0.2],
     "templates.tolerance": {"length": 0.2, "angle": 3.0, "site": 0.1},
     "infill.volume": "template",
@@ -70,6 +71,7 @@ OTHERS: Mapping[str, Any] = {
     "dft.kspacing": 0.3,
     "dft.pseudopotentials": HERE,
     "dft.dispersion": "D4",
+    "dft.orders": ["FM"],
     "dft.store": "elsewhere",
     "dft.also": ["t1-Ba-Ru-O"],
     "dft.phonon_supercell": [2, 2, 2],
@@ -83,6 +85,7 @@ OTHERS: Mapping[str, Any] = {
 """Other values of keys that are no plain numbers."""
 KEYS = [f"{block}.{key}" for block, keys in CONFIG.items() if isinstance(keys, dict) for key in keys]
 KEYS = [key for key in KEYS if not key.endswith(".compile")]  # is for M3GNet alone, which this run does without
+KEYS.remove("templates.energy_above_hull")  # is for a flow alone, which has a test of its own
 KEYS += [block for block, keys in CONFIG.items() if not isinstance(keys, dict)]
 READERS = {rule.name: rule.keys for rule in find_rules(ROOT, DEFAULTS)}
 
@@ -135,6 +138,14 @@ def test_a_key_reruns_the_rules_that_are_listed_for_it(whole: Path, key: str) ->
     assert listed <= direct | found.get(UPDATED, set()) | found.get(MISSING, set())
     assert direct
     assert MISSING not in found or key.endswith(".shards")
+
+
+def test_another_energy_above_the_hull_draws_again(tmp_path: Path) -> None:
+    config = {"model": {"kind": "flow"}}
+    run = pretend(tmp_path / "run", config)
+    assert planned(run, config) == {}
+    found = planned(run, config | {"templates": {"energy_above_hull": 0.1}})
+    assert found[CHANGED_PARAMS] == {"generate"}
 
 
 def test_a_key_that_arrives_as_text_is_no_change(whole: Path) -> None:

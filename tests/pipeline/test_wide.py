@@ -12,12 +12,20 @@ DOUBLE_PEROVSKITE = {
     "chemistry": ["Ba", "Sr", "Ru", "Ti", "O"],
     "quality": {"samples": 300, "seeds": 2},
     "infill": {"formulas": ["BaSrRuTiO6"], "charge": "tag"},
-    "templates": {"samples": 600, "keep": 40, "n_sites": [5, 6, 7, 8], "max_atoms": 40},
+    "templates": {
+        "samples": 600,
+        "keep": 40,
+        "n_sites": [5, 6, 7, 8],
+        "formulas": ["ABCDX6", "ABX3"],
+        "energy_above_hull": 0.0,
+        "max_atoms": 40,
+        "number_density": [0.06, 0.1],
+    },
 }
 
 
 def test_a_quinary_by_the_shipped_flow(tmp_path: Path) -> None:
-    """Every template has the sites that are asked for and can hold the formula, so all give candidates."""
+    """Every template has the sites and density that are asked for and can hold the formula, so all give candidates."""
     config = DOUBLE_PEROVSKITE | {"model": {"kind": "flow", "init": "pretrained", "max_steps": 0}}
     names = [f"results/candidates/{shard}.parquet" for shard in range(2)]
     done = snakemake(tmp_path, "results/quality.json", *names, config=config)
@@ -26,6 +34,8 @@ def test_a_quinary_by_the_shipped_flow(tmp_path: Path) -> None:
     assert len(templates) == 40
     assert set(templates.n_sites) <= {5, 6, 7, 8}
     assert templates.n_atoms.max() <= 40
+    refused = json.loads((tmp_path / "results/template_counts.json").read_text())["refused"]
+    assert not {"number of sites", "formula", "atom count", "number density"} & set(refused)
     held = [can_hold([m for m in row if m], (1, 1, 1, 1, 6)) for row in templates.multiplicities.tolist()]
     assert sum(held) > 30, "moyo finds a higher symmetry in some, with fewer sites"
     candidates = [tables.read(tmp_path / name, tables.CANDIDATES) for name in names]

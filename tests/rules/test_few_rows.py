@@ -14,7 +14,6 @@ from cgwgan_core.database.training_set import TrainingOptions
 from cgwgan_core.dft.crystals import CrystalOptions
 from cgwgan_core.generator.selection import TemplateOptions
 from cgwgan_core.relaxation.shortlist import RelaxOptions
-from cgwgan_core.screening.energies import ScreenOptions
 from cgwgan_core.screening.infill import InfillOptions
 from cgwgan_core.workflow import tables
 from cgwgan_core.workflow.reference import TABLES, find_rules
@@ -122,7 +121,7 @@ NOTHING = {
     "no template drawn": ("generate", {"samples": 1, "templates": TOO_FEW_ATOMS}, "templates", 0),
     "no template kept": ("generate", {"templates": TOO_FEW_ATOMS}, "templates", 0),
     "no such formula": ("infill", {"infill": InfillOptions(formulas=("Cu97Ag2Au",))}, "candidates", 0),
-    "all too close": ("screen", {"screen": ScreenOptions(min_distance_ratio=9)}, "screened", 0),
+    "all too close": ("infill", {"infill": InfillOptions(min_distance_ratio=9)}, "candidates", 0),
     "nothing relaxed": ("relax", {"relax": RelaxOptions(max_steps=1, fmax=1e-9)}, "relaxed", 0),
     "no phonons asked for": ("compare", {"top_phonons": 0}, "stable", 0),
     "no phonons possible": ("phonons", {"phonons": replace(Settings().phonons, max_atoms=1)}, "stable", 0),

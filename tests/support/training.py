@@ -33,6 +33,7 @@ def fit(
     data: Templates | None = None,
     held_out: Templates | None = None,
     save_every: int = 5,
+    energies: np.ndarray | None = None,
     **options: object,
 ) -> Any:
     """Train on :func:`small_templates`, or other data, into a folder: a model of the kind that options name."""
@@ -46,4 +47,5 @@ def fit(
         TrainingFiles(*files),
         MADE_FROM,
         save_every=save_every,
+        energies=energies,
     )

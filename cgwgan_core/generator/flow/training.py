@@ -10,7 +10,7 @@ A template has many descriptions of equal letters: other atoms of an orbit, othe
 origins. Of these x₁ is one of the nearest to x₀ (:func:`.orbits.nearest_descriptions`), so that ways are short and
 rarely cross. Errors of coordinates count in Å, those of scores as they are, at half the weight. The likelihood of the
 letters is a loss of its own, on weights of its own, in the first steps alone. Space groups, numbers of sites and the
-table of letters are those of the data that the first checkpoint was trained on.
+table of letters are those of the data that the first checkpoint was trained on, shares of energies those of the last.
 """
 
 from typing import Any, cast
@@ -26,6 +26,7 @@ from cgwgan_core.crystallography.templates import Templates
 from cgwgan_core.generator.cell_scores import REACH, calibration
 from cgwgan_core.generator.flow.model import Flow, FlowModel
 from cgwgan_core.generator.flow.orbits import nearest_descriptions
+from cgwgan_core.generator.flow.stability import shares_of_heights
 from cgwgan_core.generator.model import Request
 from cgwgan_core.generator.options import ModelOptions
 from cgwgan_core.generator.steps import Stepwise, averaging
@@ -59,16 +60,21 @@ class FlowMatching(Stepwise):
         held_out: Templates,  # noqa: ARG002 - nothing is chosen by it
         options: ModelOptions,
         seed: int,
+        energies: Floats,
     ) -> None:
         """Take the networks to train and the data.
 
         :param templates: batches are drawn from them with replacement.
         :param weights: in proportion to which each is drawn, (N,).
+        :param energies: above the hull, eV/atom, NaN where unknown, (N,).
         """
         super().__init__()
         self.automatic_optimization = False
         self.options, self.seed = options, seed
         self.network = model.network.train()
+        self.heights = shares_of_heights(energies)
+        group = np.searchsorted(self.network.groups, templates.spacegroup)
+        self.network.letters.count_heights(group, templates.n_sites, weights / weights.mean(), self.heights)
         self.average = AveragedModel(self.network, avg_fn=averaging(options.ema))
         self.templates, self.scores = templates, self.network.scores(templates)
         self.upto = np.cumsum(weights) / np.sum(weights)
@@ -116,21 +122,21 @@ class FlowMatching(Stepwise):
 
     def letters_nll(self, rows: np.ndarray) -> Tensor:
         """-E[log p(letters and number of sites | group)], a scalar."""
-        group, letters = self.choices(rows)
-        return -self.network.letters.log_likelihood(group.to(self.device), letters.to(self.device)).mean()
+        group, letters, height = (x.to(self.device) for x in self.choices(rows))
+        return -self.network.letters.log_likelihood(group, letters, height=height).mean()
 
-    def choices(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Places of the groups, (B,), and letters, (B, K), of templates."""
+    def choices(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Places of the groups, (B,), letters, (B, K), and shares of heights, (B, 5), of templates."""
         chosen = self.templates[rows]
         letters = np.full((len(rows), self.network.max_sites), -1)
         letters[:, : chosen.letters.shape[1]] = chosen.letters[:, : letters.shape[1]]
         group = np.searchsorted(self.network.groups, chosen.spacegroup)
-        return torch.from_numpy(group), torch.from_numpy(letters)
+        return torch.from_numpy(group), torch.from_numpy(letters), torch.from_numpy(self.heights[rows]).float()
 
     def errors(self, rows: np.ndarray, numbers: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Mean squared errors of the velocities of free coordinates, Å², and of free scores."""
         chosen = self.templates[rows]
-        group, letters = self.choices(rows)
+        group, letters, height = self.choices(rows)
         spacegroup, places = chosen.spacegroup.astype(np.int64), letters.numpy()
         free = sg.FREE[spacegroup[:, None], places] & (places >= 0)[..., None]
         goal = np.zeros(free.shape)
@@ -142,7 +148,7 @@ class FlowMatching(Stepwise):
         time = numbers.random(len(rows))
         scores = noise + time[:, None] * (self.scores[rows] - noise)
         of_scores, of_coords, vectors = self.network.velocities(
-            group, places, time, scores, start + time[:, None, None] * ways, self.device
+            group, places, height, time, scores, start + time[:, None, None] * ways, self.device
         )
         lengths = np.linalg.norm(vectors, axis=2)[:, None]
         wanted, scale, target = (

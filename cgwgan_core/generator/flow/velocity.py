@@ -9,13 +9,16 @@ crystals prefer in a group.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cgwgan_core.crystallography.spacegroups import N_LETTERS
 from cgwgan_core.generator.flow.orbits import SHELLS
 from cgwgan_core.generator.flow.positions import N_TRAITS, Positions
+from cgwgan_core.generator.flow.stability import HEIGHTS
 from cgwgan_core.generator.lattice import CELL_TERMS
 
 HARMONICS = 3
@@ -37,6 +40,7 @@ class Velocity(nn.Module):
         n, edge = len(positions.numbers), 2 * width // 3
         self.group, self.position = nn.Embedding(n, width), nn.Embedding(n * N_LETTERS, 16)
         self.of_position = nn.Linear(16, width)
+        self.height = nn.Linear(len(HEIGHTS), width, bias=False)
         inputs = 6 * HARMONICS + N_TRAITS + 2 * len(CELL_TERMS) + 2 * PHASES + 2
         self.start = nn.Linear(inputs, width)
         self.rounds = nn.ModuleList(_Round(width, edge) for _ in range(layers))
@@ -48,6 +52,7 @@ class Velocity(nn.Module):
         self,
         group: Tensor,
         letters: Tensor,
+        height: Tensor,
         time: Tensor,
         scores: Tensor,
         coords: Tensor,
@@ -55,10 +60,11 @@ class Velocity(nn.Module):
         seen: Tensor,
         away: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Velocities per unit of time.
+        """Velocities per unit of time, of templates of K sites each.
 
         :param group: places among the groups, (B,).
-        :param letters: indices, -1 for no site, (B, K).
+        :param letters: indices, (B, K).
+        :param height: see :func:`.shares_of_heights`, (B, 5).
         :param time: from 0, noise, to 1, (B,).
         :param scores: cell terms as normal scores, 0 where they are fixed, (B, 6).
         :param coords: free coordinates, 0 where they are fixed, (B, K, 3).
@@ -67,32 +73,32 @@ class Velocity(nn.Module):
         :param away: see there.
         :returns: of the scores, (B, 6), and of the free coordinates, (B, K, 3).
         """
-        known, sites = self.positions, letters.shape[1]
-        filled = (letters >= 0).float()
-        held = letters.clamp(min=0)
-        place = group[:, None], held
-        free = known.free.to(group.device)[place] * filled[..., None]
+        known, sites, place = self.positions, letters.shape[1], (group[:, None], letters)
+        free = known.free.to(group.device)[place]
         cell_free = known.cell_free.to(group.device)[group]
         angle = 2 * math.pi * coords[..., None] * torch.arange(1, HARMONICS + 1, device=group.device)
         circle = torch.cat([angle.sin(), angle.cos()], dim=-1) * free[..., None]
         phase = math.pi * time[:, None] * torch.arange(1, PHASES + 1, device=group.device)
-        atoms = (known.multiplicity.to(group.device)[place] * filled).sum(1, keepdim=True)
-        sizes = [atoms.log2() / 6, filled.sum(1, keepdim=True) / 8]
+        atoms = known.multiplicity.to(group.device)[place].sum(1, keepdim=True)
+        sizes = [atoms.log2() / 6, torch.full_like(atoms, sites / 8)]
         whole = torch.cat([scores, cell_free, phase.sin(), phase.cos(), *sizes], dim=1)
-        traits = known.traits.to(group.device)[place]
-        x = torch.cat([circle.flatten(2), traits, whole[:, None].expand(-1, sites, -1)], dim=2)
-        position = self.of_position(self.position(group[:, None] * N_LETTERS + held))
-        x = (self.start(x) + self.group(group)[:, None] + position) * filled[..., None]
-        own = torch.eye(sites, device=group.device).expand(len(group), -1, -1)
+        own = torch.cat([circle.flatten(2), known.traits.to(group.device)[place]], dim=2)
+        # what all sites of a template share goes through its part of the layer once
+        shared, single = self.start.weight[:, own.shape[2] :], self.start.weight[:, : own.shape[2]]
+        every = functional.linear(whole, shared, self.start.bias) + self.group(group) + self.height(height)
+        position = self.of_position(self.position(group[:, None] * N_LETTERS + letters))
+        x = functional.linear(own, single) + position + every[:, None]
+        same = torch.eye(sites, device=group.device).expand(len(group), -1, -1)
         alike = (letters[:, :, None] == letters[:, None]).float()
-        edges = torch.cat([torch.log1p(seen), own[..., None], alike[..., None]], dim=-1)
-        pairs = (filled[:, :, None] * filled[:, None])[..., None]
-        for messages in self.rounds:
-            x, edge = messages(x, edges, pairs)
-        pull = torch.einsum("bijk,bijkx->bix", self.pull(edge), away)
-        moved = (self.drift(x) + pull @ torch.linalg.inv(vectors)) * free
-        mean = (x * filled[..., None]).sum(1) / filled.sum(1, keepdim=True)
-        return self.cell(mean) * cell_free, moved
+        edges = torch.cat([torch.log1p(seen), same[..., None], alike[..., None]], dim=-1)
+        # one product for all rounds
+        rounds = cast(list[_Round], list(self.rounds))
+        layers = functional.linear(edges, torch.cat([messages.pair.weight for messages in rounds]))
+        for messages, pair in zip(rounds, layers.chunk(len(rounds), -1), strict=True):
+            x, edge = messages(x, pair)
+        pulls = self.pull(edge).flatten(2)[:, :, None] @ away.flatten(2, 3)
+        moved = (self.drift(x) + pulls[:, :, 0] @ torch.linalg.inv(vectors)) * free
+        return self.cell(x.mean(1)) * cell_free, moved
 
 
 class _Round(nn.Module):
@@ -106,9 +112,13 @@ class _Round(nn.Module):
             nn.LayerNorm(width + edge), nn.Linear(width + edge, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
         )
 
-    def forward(self, x: Tensor, edges: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes (B, K, width) anew, and the messages (B, K, K, edge) from the second site to the first."""
-        message = nn.functional.silu(self.mine(x)[:, :, None] + self.other(x)[:, None] + self.pair(edges)) * pairs
+    def forward(self, x: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes (B, K, width) anew, and the messages (B, K, K, edge) from the second site to the first.
+
+        :param pair: edges after the layer of that name, (B, K, K, edge).
+        """
+        message = self.mine(x)[:, :, None] + self.other(x)[:, None]
+        message = functional.silu(message.add_(pair))
         return x + self.update(torch.cat([x, message.sum(2)], dim=-1)), message
 
 

@@ -15,6 +15,7 @@ from cgwgan_core.generator.wgan.encoding.encoders import ENCODERS
 from cgwgan_core.generator.wgan.encoding.protocol import Encoder
 from cgwgan_core.generator.wgan.networks import Critic, Generator
 from cgwgan_core.workflow.arrays import Booleans, Floats
+from cgwgan_core.workflow.errors import InputError
 from cgwgan_core.workflow.seeds import derive_seed
 
 
@@ -44,6 +45,8 @@ class WganModel:
 
     def draw(self, n: int, random: torch.Generator, request: Request) -> Templates:
         """See :class:`.TrainedModel`."""
+        if request.energy_above_hull is not None:
+            raise InputError("templates.energy_above_hull: a wgan takes no such condition; write null, or take a flow")
         groups = None if request.spacegroups is None else torch.tensor(sorted(request.spacegroups))
         with torch.no_grad():
             encoded = self.generator(*self.generator.noise(n, random), request.pseudocount, groups=groups)

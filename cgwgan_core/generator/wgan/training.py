@@ -81,8 +81,9 @@ class WGANGP(Stepwise):
         held_out: Templates,
         options: ModelOptions,
         seed: int,
+        _energies: Floats | None = None,
     ) -> None:
-        """Take the networks to train and the data.
+        """Take the networks to train and the data; energies are for a flow.
 
         :param templates: batches are drawn from them with replacement.
         :param weights: in proportion to which each is drawn, (N,).

@@ -10,13 +10,15 @@ from pymatgen.core import Lattice, Structure
 
 from cgwgan_core.crystallography import spacegroups as sg
 from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit, with_full_symmetry
-from cgwgan_core.crystallography.distances import min_distances
-from cgwgan_core.crystallography.fingerprint import fingerprints
+from cgwgan_core.crystallography.asymmetric_unit_kernel import may_grow
+from cgwgan_core.crystallography.distances import min_distances, shortest_basis
+from cgwgan_core.crystallography.fingerprint import canonical, fingerprints
+from cgwgan_core.crystallography.matching import Distinct, Tolerances
 from cgwgan_core.crystallography.structures import atoms_to_structure
-from cgwgan_core.crystallography.symmetry import SymmetryError
-from cgwgan_core.crystallography.templates import Templates, decorate, to_atoms
+from cgwgan_core.crystallography.symmetry import TIGHT, SymmetryError, find_symmetry
+from cgwgan_core.crystallography.templates import Templates, decorate, expand, to_atoms
 from tests.support.crystals import perovskite_template
-from tests.support.random_templates import templates
+from tests.support.random_templates import random_template, templates
 
 SYMBOLS = ["Ba", "Ru", "O", "Ti"]
 
@@ -92,3 +94,42 @@ def test_symmetry_that_has_grown_is_described_in_the_supergroup() -> None:
     ).projected()  # fmt: skip
     assert double.n_atoms[0] == 4
     assert with_full_symmetry(double).n_atoms[0] == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(template=templates(), special=st.booleans(), seed=st.integers(0, 2**32))
+def test_moyo_is_asked_wherever_symmetry_grows(template: Templates, special: bool, seed: int) -> None:
+    """With cell and coordinates anywhere, and where both are special and symmetry often grows."""
+    if special:
+        random = np.random.default_rng(seed)
+        lengths = random.choice([4.0, 4.0 * 2**0.5, 4.0 * 3**0.5, 6.0], (1, 3))
+        angles = np.full((1, 3), 90.0)
+        coords = random.integers(0, 4, template.coords.shape) / 4
+        cell = np.concatenate([lengths, angles], axis=1)
+        template = Templates(template.spacegroup, cell, template.letters, coords).projected()
+    assume(min_distances(template)[0] > 0.5)
+    (group,) = expand(template)
+    found = find_symmetry(group.vectors[0], np.mod(group.positions[0], 1), (group.site + 1).tolist(), TIGHT)
+    grown = found.number != template.spacegroup[0] or len(found.prim_std_cell.numbers) < len(group.site)
+    basis = shortest_basis(group.vectors)
+    operations = len(sg.operations(int(template.spacegroup[0])))
+    asked = may_grow(basis @ group.vectors, group.positions @ np.linalg.inv(basis), group.site, operations, 10 * TIGHT)
+    assert asked[0] or not grown
+    if not special and not grown:
+        assert with_full_symmetry(template).spacegroup[0] == template.spacegroup[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), number=st.integers(1, 15))
+def test_short_axes_need_no_other_cell(seed: int, number: int) -> None:
+    """Of monoclinic and triclinic templates that are left as they are, moyo's cell leads to the same description."""
+    random = np.random.default_rng(seed)
+    general = int(np.flatnonzero(sg.MULTIPLICITY[number]).max())
+    left = random_template(random, number, [general, general])
+    assume(min_distances(left)[0] > 0.5)
+    group = next(iter(expand(left)))
+    moyo = asymmetric_unit(group.vectors[0], np.mod(group.positions[0], 1), (group.site + 1).tolist(), TIGHT).template
+    assume(moyo.spacegroup[0] == number)
+    ours, theirs = canonical(with_full_symmetry(left))[0], canonical(moyo)[0]
+    assert ours.cell == pytest.approx(theirs.cell, abs=1e-4)
+    assert Distinct(Tolerances()).add(Templates.concat([ours, theirs]), are_canonical=True).tolist() == [False, True]

@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cgwgan_core.crystallography.asymmetric_unit import asymmetric_unit, with_full_symmetry
-from cgwgan_core.crystallography.distances import min_distances, reduce_cells
+from cgwgan_core.crystallography.distances import min_distances, reduce_cells, shortest_basis
 from cgwgan_core.crystallography.fingerprint import canonical, fingerprints, isopointal_types
-from cgwgan_core.crystallography.matching import Bucket, Distinct, Tolerances, describe, shortest_basis
+from cgwgan_core.crystallography.matching import Bucket, Distinct, Tolerances, describe
 from cgwgan_core.crystallography.matching_kernel import largest
 from cgwgan_core.crystallography.templates import Templates, to_atoms
 from tests.support.random_templates import random_template, recelled, redescribed, templates

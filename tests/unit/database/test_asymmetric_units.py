@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,14 @@ def test_every_structure_is_kept_or_refused_in_order(structures: Path) -> None:
 def test_processes_do_not_change_the_result(structures: Path) -> None:
     one, two = (tables.to_table(collect(structures, n)[0], tables.ASU) for n in (1, 2))
     assert one.equals(two)
+
+
+def test_an_energy_above_the_hull_comes_along(structures: Path) -> None:
+    table = tables.read(structures, tables.STRUCTURES).slice(0, 2)
+    given = [0.25, None]
+    place = table.column_names.index("energy_above_hull")
+    rows, _ = units_of(table.set_column(place, "energy_above_hull", pa.array(given, pa.float64())), 0.1)
+    assert [row["energy_above_hull"] for row in rows] == given
 
 
 @settings(max_examples=60, deadline=None)

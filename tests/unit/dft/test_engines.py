@@ -97,6 +97,6 @@ def test_vasp_cannot_run_without_its_datasets(tmp_path: Path, monkeypatch: pytes
 def test_a_store_of_a_configuration(tmp_path: Path) -> None:
     engine = {"engine": EMT, "command": None, "kspacing": None, "pseudopotentials": None}
     vasp = {"preset": "mp", "dispersion": None, "kspacing": 0.2, "ediff": 1e-7, "command": None, "job": None}
-    store = open_store(engine, vasp, tmp_path / "store", 3.0)
+    store = open_store(engine, vasp, tmp_path / "store", 3.0, ["FM"])
     assert store.engine.name == "ase"
-    assert (store.root, store.max_minutes) == (tmp_path / "store", 3.0)
+    assert (store.root, store.max_minutes, store.orders) == (tmp_path / "store", 3.0, ("FM",))

@@ -79,6 +79,17 @@ def test_starts_where_there_is_no_choice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("orders", "names"),
+    [([FERRO], [FERRO]), ([ANTI, NONE], [f"{ANTI}1", f"{ANTI}2", NONE]), ([NONE, FERRO], [FERRO, NONE])],
+)
+def test_the_orders_that_are_asked_for(orders: list[str], names: list[str]) -> None:
+    four = make_supercell(iron(cubic=True), np.diag([1, 1, 2]))
+    assert [name for name, _ in starts(four, orders)] == names
+    assert [name for name, _ in starts(bulk("MgO", "rocksalt", a=4.2), orders)] == [NONE]  # has no other
+    assert [name for name, _ in starts(iron(), [ANTI])] == [FERRO]  # one atom has none: its first
+
+
+@pytest.mark.parametrize(
     ("symbol", "bond", "radical"),
     [("O", 1.33, True), ("O", 1.49, False), ("F", 1.93, True), ("Cl", 2.6, True), ("S", 2.0, False)],
 )  # superoxide, peroxide, F2-, Cl2-, disulphide

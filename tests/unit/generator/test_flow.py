@@ -22,6 +22,7 @@ from cgwgan_core.generator.flow.letters import TABLE, Letters
 from cgwgan_core.generator.flow.model import Flow, FlowModel
 from cgwgan_core.generator.flow.orbits import CUTOFF, SHELLS, nearest_descriptions, orbits, surroundings
 from cgwgan_core.generator.flow.positions import positions
+from cgwgan_core.generator.flow.stability import HEIGHTS, OFFSET, shares_of_heights
 from cgwgan_core.generator.flow.training import FlowMatching
 from cgwgan_core.generator.model import Request
 from cgwgan_core.generator.options import FlowOptions, ModelOptions
@@ -169,7 +170,7 @@ def test_draws_have_the_frequencies_that_the_likelihood_says(tmp_path: Path) -> 
     model = fit_flow(tmp_path, steps=40)
     letters = model.network.letters
     random = torch.Generator().manual_seed(0)
-    group, found = letters.draw(letters.often, 20000, random)
+    group, found, _ = letters.draw(letters.often, 20000, random)
     kinds, counts = np.unique(np.column_stack([group, found]), axis=0, return_counts=True)
     with torch.no_grad():
         given = (
@@ -299,6 +300,94 @@ def test_only_what_is_asked_for() -> None:
         sample(model, 5, 0, Request(n_sites=(7,)))
     with pytest.raises(InputError, match="none of the space groups 1;"):
         sample(model, 5, 0, Request(spacegroups=(1,)))
+
+
+def two_heights(n: int = 2000) -> tuple[Templates, np.ndarray]:
+    """Templates of :func:`small_templates`, and energies: high ones are monoclinic more often, with larger cells."""
+    data = small_templates(n)
+    random = np.random.default_rng(1)
+    high = random.random(n) < np.where(data.spacegroup == 166, 0.2, 0.9)
+    cell = data.cell * np.where(high[:, None], [1.4, 1.4, 1.4, 1, 1, 1], 1.0)
+    energies = np.where(high, 0.3, 0.0)
+    energies[random.random(n) < 0.2] = np.nan
+    return Templates(data.spacegroup, cell, data.letters, data.coords), energies
+
+
+def test_draws_are_like_structures_of_the_energy_asked_for(tmp_path: Path) -> None:
+    """Groups, densities and their mixture follow the condition; without one, draws are like all structures."""
+    data, energies = two_heights()
+    model = fit_flow(tmp_path, steps=400, data=data, energies=energies, save_every=400, ema=0.98)
+    assert scope_of(tmp_path / "generator.ckpt").energies
+    every, low, high = (sample(model, 2000, 0, Request(energy_above_hull=e)) for e in (None, 0.0, 0.3))
+    known = ~np.isnan(energies)
+    for found, there in (
+        (low, known & (energies < 0.1)),
+        (high, known & (energies > 0.1)),
+        (every, np.full(len(data), True)),
+    ):
+        wanted = data[there]
+        assert abs((found.spacegroup == 166).mean() - (wanted.spacegroup == 166).mean()) < 0.06
+        assert abs(np.median(found.number_density) / np.median(wanted.number_density) - 1) < 0.15
+    assert np.median(low.number_density) > 1.8 * np.median(high.number_density)
+
+
+def test_who_learnt_no_energies_is_asked_for_none(trained: Path) -> None:
+    model = load_generator(trained / "generator.ckpt")
+    assert not scope_of(trained / "generator.ckpt").energies
+    with pytest.raises(InputError, match="the generator learnt from structures without"):
+        sample(model, 5, 0, Request(energy_above_hull=0.0))
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=20))
+def test_shares_of_heights_tell_energies_apart(energies: list[float]) -> None:
+    values = np.array([*energies, np.nan])
+    shares = shares_of_heights(values)
+    assert_allclose(shares[:-1].sum(1), 1)
+    assert not shares[-1].any()
+    back = np.exp(shares[:-1] @ np.log(HEIGHTS + OFFSET)) - OFFSET
+    assert_allclose(back, np.minimum(values[:-1], HEIGHTS[-1]), atol=1e-9)
+
+
+def test_the_likelihood_sums_over_energies(tmp_path: Path) -> None:
+    data, energies = two_heights(100)
+    model = fit_flow(tmp_path, steps=5, data=data, energies=energies)
+    letters = model.network.letters
+    group = torch.from_numpy(np.searchsorted(model.groups, data.spacegroup))
+    sites = torch.from_numpy(data.letters.astype(np.int64))
+    shares = letters.heights[group, 2].double()
+    with torch.no_grad():
+        each = torch.stack(
+            [letters.log_likelihood(group, sites, TABLE, one.expand(100, -1)) for one in torch.eye(6, 5)], dim=1
+        )
+        found = letters.log_likelihood(group, sites, TABLE)
+    assert_allclose(found.exp(), (each.double().exp() * shares).sum(1), rtol=1e-4)
+    assert_allclose(shares.sum(1), 1, atol=1e-5)
+
+
+def test_densities_lie_within_what_is_asked_for(tmp_path: Path) -> None:
+    """Exactly, with no draw lost; what lies within already stays as it is."""
+    model = fit_flow(tmp_path, steps=100)
+    free = sample(model, 1000, 0)
+    low, high = np.quantile(free.number_density, [0.4, 0.6])
+    found = sample(model, 1000, 0, Request(number_density=(low, high)))
+    assert ((low <= found.number_density) & (found.number_density <= high)).all()
+    inside = (low <= free.number_density) & (free.number_density <= high)
+    assert_array_equal(found.cell[inside], free.cell[inside])
+    assert len(np.unique(found.coords.reshape(1000, -1), axis=0)) > 900, "each has its own coordinates"
+    assert has_symmetry(found).all()
+    wide = sample(model, 1000, 0, Request(number_density=(1e-3, 1.0)))
+    assert_array_equal(wide.cell, free.cell)
+    rare = 1.001 * free.number_density.max()
+    beyond = sample(model, 50, 0, Request(number_density=(rare, 2 * rare)))
+    assert_allclose(beyond.number_density, rare, rtol=1e-6)
+
+
+def test_a_checkpoint_of_an_older_flow_is_refused(trained: Path, tmp_path: Path) -> None:
+    content = torch.load(trained / "generator.ckpt", weights_only=True)
+    content["flow"] = {name: x for name, x in content["flow"].items() if "height" not in name}
+    torch.save(content, tmp_path / "old.ckpt")
+    with pytest.raises(InputError, match="a damaged checkpoint, or one of another version"):
+        load_generator(tmp_path / "old.ckpt")
 
 
 def test_an_untrained_flow_draws_noise_in_its_groups() -> None:

@@ -78,6 +78,10 @@ def test_none(model: WganModel) -> None:
 def test_pseudocount_must_not_be_negative(model: WganModel) -> None:
     with pytest.raises(InputError, match="below 0"):
         sample(model, 1, 1, Request(-1.0))
+    with pytest.raises(InputError, match=r"energy_above_hull: -0\.1 is below 0"):
+        sample(model, 1, 1, Request(energy_above_hull=-0.1))
+    with pytest.raises(InputError, match="a wgan takes no such condition"):
+        sample(model, 1, 1, Request(energy_above_hull=0.0))
 
 
 def test_unseen_letters_leave_space_groups_as_they_are(model: WganModel) -> None:

@@ -54,6 +54,16 @@ def test_other_numbers_of_sites_are_refused_where_some_are_asked_for() -> None:
     assert dict(chosen.refused) == {"number of sites": 1}
 
 
+def test_sites_that_hold_no_formula_are_refused_where_some_are_asked_for() -> None:
+    batch = Templates.concat([cubic("abc", 3.9), cubic("cd", 3.9), cubic("ac", 3.9)])
+    chosen = select(batch, TemplateOptions(formulas=("ABX3", "AX3")), Distinct(Tolerances()))
+    assert chosen.kept.tolist() == [0, 2]
+    assert dict(chosen.refused) == {"formula": 1}
+    for wrong in ("AbX", "A2B2A", "", "A0B"):
+        with pytest.raises(InputError, match=f"templates.formulas: '{wrong}' is no anonymous formula"):
+            TemplateOptions(formulas=(wrong,))
+
+
 def test_a_site_with_freedom_may_be_used_twice() -> None:
     assert impossible_sites(cubic("ee", 5.0)).tolist() == [False]
     assert impossible_sites(cubic("aa", 5.0)).tolist() == [True]

@@ -14,6 +14,16 @@ from cgwgan_core.generator.wgan.model import WganModel
 WANTED = request_of(3.0, ["cubic", 62], None, TemplateOptions())
 
 
+def test_formulas_of_candidates_and_ratios_are_one_request() -> None:
+    def asked(formulas: list[str] | None, ratios: tuple[str, ...] | None) -> tuple[tuple[int, ...], ...]:
+        return request_of(3.0, None, formulas, TemplateOptions(formulas=ratios)).formulas
+
+    assert asked(None, None) == ()
+    assert asked(["BaRuO3", "Ba2RuO4"], None) == ((1, 1, 3), (2, 1, 4))
+    assert asked(None, ("A2BX4", "AB3X")) == ((1, 1, 3), (1, 2, 4))
+    assert asked(["BaRuO3", "Ba2RuO4"], ("AB3X",)) == ((1, 1, 3),)
+
+
 @pytest.fixture(scope="module")
 def model() -> WganModel:
     return load_generator(SHIPPED["wgan"])

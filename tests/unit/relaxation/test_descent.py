@@ -18,9 +18,10 @@ def test_a_relaxation_that_comes_no_nearer_ends_at_its_best_point(emt: Potential
     start.rattle(0.02, seed=1)
     given_up = relax(start, emt, Relaxation(1e-15, 5000))
     assert given_up.status.startswith("not converged after ")
-    assert STALLED < given_up.n_steps < 1000
     accepted = relax(start, emt, Relaxation(1e-15, 5000, fmax_accepted=1e-6))
-    assert (accepted.ok, accepted.n_steps) == (True, given_up.n_steps)
+    assert accepted.ok
+    # not accepted, it sets off once more
+    assert STALLED < accepted.n_steps < accepted.n_steps + STALLED <= given_up.n_steps < 1000
     for relaxed in (given_up, accepted):
         assert np.abs(relaxed.fmax) < 1e-8
         atoms = relaxed.atoms.copy()
@@ -50,6 +51,11 @@ def test_progress_is_a_smaller_gradient_or_a_clearly_lower_energy() -> None:
     assert progress.stalled(12 + STALLED)
     assert not progress.stalled(10 + STALLED)
     assert progress.best.energy == -1.0
+    # many small steps down add up
+    for step, energy in enumerate(np.arange(-1.0 - 2 * NEARER, -1.0 - 10 * NEARER, -0.4 * NEARER), start=13):
+        progress.take(Point(energy=energy, fmax=0.3, gradient=0.4), copper, step)
+    assert not progress.stalled(12 + STALLED)
+    assert step - 3 <= progress._nearer <= step
     progress.take(Point(energy=-1.0, fmax=0.1, gradient=0.1), bulk("Cu", a=3.7), 13)
     assert progress.best.gradient == 0.1
     assert progress.best_atoms.get_volume() > copper.get_volume()

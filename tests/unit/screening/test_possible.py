@@ -62,6 +62,15 @@ def told(folder: str | None = None, **changes: Any) -> list[str]:
         ({"infill": {"formulas": ["BaO"]}}, "infill.formulas: BaO does not hold the elements of chemistry"),
         ({"infill": {"formulas": ["Ba-Ru"]}}, "infill.formulas: 'Ba-Ru' is no formula"),
         ({"infill": {"formulas": ["Ba1.5RuO4"]}}, "infill.formulas: 'Ba1.5RuO4' is no formula of whole atoms"),
+        ({"templates": {"formulas": ["ABX97"]}}, "templates.formulas: ABX97 fits on no 3 or 4 sites of a space group"),
+        (
+            {"infill": {"formulas": ["BaRuO3"]}, "templates": {"formulas": ["AB2X4"]}},
+            "templates.formulas: none of infill.formulas, BaRuO3, is AB2X4; write null for one of the two",
+        ),
+        (
+            {"templates": {"energy_above_hull": 0.1}},
+            "templates.energy_above_hull: the shipped generator has learnt no energies above the hull; write null",
+        ),
         (
             {"second_potential": CONFIG["second_potential"] | {"energy_scale": "matpes"}},
             "second_potential.energy_scale: energies of chgnet are on the scale mp_corrected; write null",
@@ -88,6 +97,8 @@ def test_each_is_told_with_a_remedy(changes: dict[str, Any], message: str) -> No
         {},
         {"chemistry": ["Xe", "F"], "infill": {"formulas": ["Xe7F"]}},
         {"infill": {"formulas": ["BaRuO3", "Ba2RuO4"]}},
+        {"infill": {"formulas": ["BaRuO3", "Ba2RuO4"]}, "templates": {"formulas": ["X3AB"]}},
+        {"model": {"kind": "flow"}, "templates": {"energy_above_hull": 0.0, "n_sites": [3]}},
         {"chemistry": ["He", "O"], "infill": {"volume": "template"}},
         {
             "chemistry": ["Ba", "Sr", "Ru", "Ti", "O"],

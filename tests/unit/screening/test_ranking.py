@@ -44,11 +44,11 @@ def screened(tmp_path: Path) -> Shards:
     names = ["t1", "t2", "t3"]
     keys = ["221:abc", "221:abc", "123:acd"]
     table = tables.to_table({**templates.to_columns(), "template_id": names, "isopointal_type": keys}, tables.TEMPLATES)
-    filled = infill(templates, ["Ba", "Ru", "O"], InfillOptions("template"))
+    filled = infill(templates, ["Ba", "Ru", "O"], InfillOptions("template", min_distance_ratio=0.0))
     candidates = tables.to_table(candidate_columns(filled, templates, names), tables.CANDIDATES)
     n = candidates.num_rows
     energies = np.arange(n, dtype=float) % 6
-    status = ["ok"] * (n - 1) + ["two atoms are 0.2 Å apart"]
+    status = ["ok"] * (n - 1) + ["failed: no energy"]
     columns = {
         "candidate_id": candidates["candidate_id"],
         "formula": candidates["formula"],

@@ -88,6 +88,12 @@ def test_every_key_is_described_and_commented(config: dict[str, Any]) -> None:
         ),
         ({"templates": {"spacegroups": [231]}}, "templates.spacegroups.0: 231 is not allowed; a number from 1 to 230"),
         ({"templates": {"number_density": [0.2, 0.1]}}, "templates.number_density: the first number"),
+        ({"templates": {"formulas": ["ABA3"]}}, "templates.formulas: ABA3 has a letter twice"),
+        ({"templates": {"formulas": ["BaRuO3"]}}, "templates.formulas.0: 'BaRuO3'"),
+        ({"templates": {"energy_above_hull": 0.0}}, "templates.energy_above_hull: a wgan cannot draw by it"),
+        ({"templates": {"energy_above_hull": -0.1}}, "templates.energy_above_hull: -0.1"),
+        ({"dft": {"orders": []}}, "dft.orders"),
+        ({"dft": {"orders": ["FM", "AF"]}}, "dft.orders.1: 'AF'"),
         ({"infill": {"fixed": {"Ti": [1]}}}, "infill.fixed.Ti: not in chemistry, Ba, Ru, O"),
         ({"infill": {"fixed": {"Ba": [1], "O": [1]}}}, "infill.fixed: multiplicity 1 stands at two elements"),
         (
@@ -234,7 +240,8 @@ def test_renamed_keys_are_told_where_they_stand(config: dict[str, Any]) -> None:
         "model.repeats: renamed; write model.duplicate_exponent",
         "phonons.follow: renamed; write phonons.follow_modes",
         "relax.free: renamed; write relax.unconstrained",
-        "screen.min_separation: renamed; write screen.min_distance_ratio",
+        "screen.min_distance_ratio: renamed; write infill.min_distance_ratio",
+        "screen.min_separation: renamed; write infill.min_distance_ratio",
         "templates.boldness: renamed; write templates.pseudocount",
     }
 
@@ -273,6 +280,7 @@ def test_options_in_code_have_the_defaults_of_the_configuration(config: dict[str
     ]
     for block, default in options:
         for key, value in asdict(default).items():
-            assert config[block][key] == (list(value) if isinstance(value, tuple) else value), f"{block}.{key}"
+            where = "infill" if key == "min_distance_ratio" else block
+            assert config[where][key] == (list(value) if isinstance(value, tuple) else value), f"{block}.{key}"
     # the shipped generator is chosen and calibrated at the usual pseudocount
     assert config["templates"]["pseudocount"] == PSEUDOCOUNT

@@ -15,7 +15,8 @@ from cgwgan_core.workflow.refusals import category, tally
             "refused: 648 atoms in the supercell, more than max_atoms (400)",
             "… atoms in the supercell, more than max_atoms",
         ),
-        ("two atoms are 0.40 Å apart: Au-Cu, 0.15 of their covalent radii", "two atoms are … Å apart"),
+        ("not credible: M3GNet gives a formation energy of -7.1 eV/atom", "not credible"),
+        ("collapsed: two atoms are 0.40 Å apart", "collapsed"),
         ("a frequency of 1.2e+03 THz; relax more tightly", "a frequency of … THz"),
         # numbers that are no measurement are part of the kind
         ("not 3 or 4 sites", "not 3 or 4 sites"),
